@@ -83,10 +83,10 @@ def spread(numbers: list[float]) -> dict[str, float]:
 
 def ratios(taken: Times, base: str) -> dict[str, dict]:
     "How many times as fast as one way each way is, round by round."
-    found = {}
+    spreads = {}
     for name, times in taken.items():
-        found[name] = spread([slow / fast for slow, fast in zip(taken[base], times)])
-    return found
+        spreads[name] = spread([slow / fast for slow, fast in zip(taken[base], times)])
+    return spreads
 
 
 def compare(taken: Times) -> dict:
@@ -99,7 +99,7 @@ def compare(taken: Times) -> dict:
 
 def show(name: str, case: dict):
     "Print what `compare` has found."
-    times = [f"{way} {found['median']:.4g} s" for way, found in case["seconds"].items()]
+    times = [f"{way} {took['median']:.4g} s" for way, took in case["seconds"].items()]
     ratio = case["ratio"]
     range_ = f"from {ratio['low']:.1f} to {ratio['high']:.1f} in {case['rounds']} rounds"
     print(f"{name}: {', '.join(times)}; ratio {ratio['median']:.1f} ({range_})", flush=True)

@@ -27,12 +27,12 @@ PRECISIONS = {"openvino": "float32", "bfloat16": "bfloat16"}            # of Ope
 
 def by_engine(clip: FrozenCLIP) -> dict[str, FrozenCLIP]:
     "The CLIP itself, and with OpenVINO's tower in each precision."
-    found = {"a batch a core": clip}
+    clips = {"a batch a core": clip}
     for name, precision in PRECISIONS.items():
-        found[name] = FrozenCLIP(
+        clips[name] = FrozenCLIP(
             clip.model, clip.tokenizer, clip.preprocess, clip.name,
             tower=OpenVINOTower(clip.model.visual, precision))
-    return found
+    return clips
 
 
 def in_turn(name: str, ways: dict[str, Callable], rounds: int, images: int) -> dict:
@@ -46,8 +46,8 @@ def in_turn(name: str, ways: dict[str, Callable], rounds: int, images: int) -> d
     ratio = ratios(taken, "eager")
     del ratio["eager"]
     speed = spread([images / t for t in taken["eager"]])
-    others = [f"{way} {found['median']:.2f} ({found['low']:.2f} to {found['high']:.2f})"
-              for way, found in ratio.items()]
+    others = [f"{way} {times['median']:.2f} ({times['low']:.2f} to {times['high']:.2f})"
+              for way, times in ratio.items()]
     print(f"{name}: eager {speed['median']:.1f} images/s; {', '.join(others)}", flush=True)
     return dict(eager=speed, rounds=rounds, ratio=ratio)
 
@@ -57,16 +57,16 @@ def on_pixels(name: str, clip: FrozenCLIP, rounds: int, batches: int = 4) -> dic
     pixels = torch.stack([clip.preprocess(open_rgb(path)) for path in reference_photos()[:4]])
 
     def one_by_one():
-        for _ in range(batches): found = clip.encode_image(pixels)[0]
-        return found
+        for _ in range(batches): features = clip.encode_image(pixels)[0]
+        return features
 
     def side_by_side(way):
         def read(i): return pixels
-        def encode(some): return way.encode_image(some[0])[0]
+        def encode(batch): return way.encode_image(batch[0])[0]
         return list(in_batches(read, encode, range(batches), 1, True))[-1]
 
     ways = {"eager": one_by_one}
-    for way, own in by_engine(clip).items(): ways[way] = partial(side_by_side, own)
+    for way, variant in by_engine(clip).items(): ways[way] = partial(side_by_side, variant)
     return in_turn(name, ways, rounds, batches * len(pixels))
 
 
@@ -78,16 +78,16 @@ def on_photos(folder: Path, rounds: int) -> dict:
     @torch.no_grad()
     def eager():
         "As one would write it first: decode four photos, then all cores on these."
-        found = []
+        scores = []
         for i in range(0, len(paths), 4):
             pixels = [clip.preprocess(open_rgb(path)) for path in paths[i:i + 4]]
             f, F = clip.encode_image(torch.stack(pixels))
-            found.append(fuse(*model.score_features(f, F)))
-        return torch.cat(found)
+            scores.append(fuse(*model.score_features(f, F)))
+        return torch.cat(scores)
 
     ways = {"eager": eager}
-    for way, own in by_engine(clip).items():
-        ways[way] = partial(untrained(own, COCO).predict, paths, progress=False)
+    for way, variant in by_engine(clip).items():
+        ways[way] = partial(untrained(variant, COCO).predict, paths, progress=False)
     return in_turn("predict on photos", ways, rounds, len(paths))
 
 
@@ -102,18 +102,18 @@ def beside_float32(table: Path) -> dict:
 
     clip = load_clip(device="cpu")
     plain = cosines(clip)
-    found = {}
-    for name, own in by_engine(clip).items():
-        if own is clip: continue
-        scores = cosines(own)
+    differences = {}
+    for name, variant in by_engine(clip).items():
+        if variant is clip: continue
+        scores = cosines(variant)
         far = (scores - plain).abs()
         same = scores.argmax(1) == plain.argmax(1)
-        found[name] = dict(
+        differences[name] = dict(
             largest=far.max().item(), typical=far.median().item(),
             same_tag=same.float().mean().item(),
             mAP=mean_average_precision(data.labels, scores))
     before = mean_average_precision(data.labels, plain)
-    return dict(photos=len(data.images), mAP=before, engines=found)
+    return dict(photos=len(data.images), mAP=before, engines=differences)
 
 
 def main(rounds: int = 9, photos: int = 144):

@@ -45,18 +45,18 @@ RUNS = {
 }
 
 
-def timed(f: Callable, *args, **how) -> tuple:
+def timed(f: Callable, *args, **kwargs) -> tuple:
     "What a call gives, and its seconds, until the GPU has done it."
     start = time.perf_counter()
-    given = f(*args, **how)
+    given = f(*args, **kwargs)
     if torch.cuda.is_available(): torch.cuda.synchronize()
     return given, time.perf_counter() - start
 
 
 def whole_run(clip: FrozenCLIP, run: Run, epochs: int, every: int) -> dict:
     "Seconds of encoding, of learning, and of scoring images; of the templates, one in so many."
-    found = NounFilter(run.classes).label(bundled_captions(), progress=False)
-    captions = found[torch.arange(run.captions) % len(found)]
+    labelled = NounFilter(run.classes).label(bundled_captions(), progress=False)
+    captions = labelled[torch.arange(run.captions) % len(labelled)]
     train = captions + template_sentences(run.classes)[::every]
     photos = list(islice(cycle(reference_photos()), run.images))       # each is decoded anew
     # templates are there already
@@ -72,13 +72,13 @@ def whole_run(clip: FrozenCLIP, run: Run, epochs: int, every: int) -> dict:
         published_on_rtx3090=run.published, target=run.target)
 
 
-def show(name: str, found: dict):
+def show(name: str, figures: dict):
     "Print what `whole_run` has found."
-    took = found["seconds"]
-    print(f"{name}: {took['encoding']:.1f} s to encode {found['sentences']:,} sentences, "
-          f"{took['learning']:.1f} s for {found['epochs']} epochs "
-          f"(target for both: {found['target']} s); "
-          f"{found['images']:,} images scored in {took['scoring']:.1f} s", flush=True)
+    took = figures["seconds"]
+    print(f"{name}: {took['encoding']:.1f} s to encode {figures['sentences']:,} sentences, "
+          f"{took['learning']:.1f} s for {figures['epochs']} epochs "
+          f"(target for both: {figures['target']} s); "
+          f"{figures['images']:,} images scored in {took['scoring']:.1f} s", flush=True)
 
 
 def clip_on_gpu(precision: str, compiled: bool) -> FrozenCLIP:
@@ -98,12 +98,12 @@ def main(small: bool = False, precision: str = "float32", compile: bool = False)
         return
     if not torch.cuda.is_available(): sys.exit("There is no CUDA GPU; --small runs on the CPU.")
     clip = clip_on_gpu(precision, compile)
-    found = {}
+    figures = {}
     for name, run in RUNS.items():
-        found[name] = whole_run(clip, run, 20, 1)
-        show(name, found[name])
+        figures[name] = whole_run(clip, run, 20, 1)
+        show(name, figures[name])
     record("gpu", dict(
-        gpu=torch.cuda.get_device_name(), precision=precision, compiled=compile, runs=found))
+        gpu=torch.cuda.get_device_name(), precision=precision, compiled=compile, runs=figures))
 
 
 if __name__ == "__main__": typer.run(main)

@@ -36,23 +36,23 @@ SETS = [("voc2012_dev", VOC2007), ("coco_dev", VOC2007), ("coco_dev", COCO)]
 
 def corpora() -> dict[str, list[str]]:
     "Captions by the name of their source"
-    found = {"bundled": list(bundled_captions())}
+    captions = {"bundled": list(bundled_captions())}
     for path in sorted((SHARED/"captions").glob("*")):
         column = 1 if path.suffix == '.tsv' else None
-        found[path.name] = list(read_captions(path, column))[:5_000]
-    return found
+        captions[path.name] = list(read_captions(path, column))[:5_000]
+    return captions
 
 
 def labels() -> dict[str, str]:
     "A digest of the labels of captions, by either rule of the noun filter"
-    found = {}
+    digests = {}
     kinds = product(corpora().items(), (VOC2007, COCO, NUSWIDE), ("careful", "published"))
     for (name, captions), classes, rules in kinds:
         kept = NounFilter(classes, rules=rules).label(captions, progress=False)
         content = kept.labels.numpy().tobytes() + "\n".join(kept.texts).encode()
         digest = hashlib.sha256(content).hexdigest()
-        found[f"{name}, {classes.name}, {rules}"] = digest[:16]
-    return found
+        digests[f"{name}, {classes.name}, {rules}"] = digest[:16]
+    return digests
 
 
 def maps(clip: FrozenCLIP, photos: LabeledImages, classes: ClassSet) -> dict[str, float]:
@@ -62,21 +62,21 @@ def maps(clip: FrozenCLIP, photos: LabeledImages, classes: ClassSet) -> dict[str
     features = encode_texts(clip, sentences.texts, progress=False)
     images = encode_images(clip, [str(path) for path in photos.images], progress=False)
     shown = (photos.labels == 1).any(0)
-    found = {}
+    results = {}
     for name, make in METHODS.items():
         model = make(clip, classes)
         if hasattr(model, "fit"): model.fit(train, features=features, progress=False)
         if "attention" in name: model = Attended(model, features)
         scores = model.predict(images, progress=False)
         ap = mean_average_precision(photos.labels[:, shown], scores[:, shown])
-        found[name] = round(ap, 2)
-    return found
+        results[name] = round(ap, 2)
+    return results
 
 
 def measured() -> dict[str, dict]:
     "The figures of this checkout"
     clip = load_clip()
-    found = {
+    figures = {
         "labels": labels(),
         "coco_demo, voc2007": maps(clip, bundled_photos(VOC2007), VOC2007),
     }
@@ -84,8 +84,8 @@ def measured() -> dict[str, dict]:
         folder = SHARED/name
         if not folder.is_dir(): continue
         photos = read_labels(folder/"labels.tsv", classes, folder/"images")
-        found[f"{name}, {classes.name}"] = maps(clip, photos, classes)
-    return found
+        figures[f"{name}, {classes.name}"] = maps(clip, photos, classes)
+    return figures
 
 
 def differences(before: dict[str, dict], now: dict[str, dict]) -> list[str]:

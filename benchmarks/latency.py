@@ -78,10 +78,10 @@ def main(rounds: int = 7):
     for threads, handler in {"1 thread": OneThread, "threads": Isolated}.items():
         for which, times in clicks(handler, rounds).items():
             taken[f"page, {which} click, {threads}"] = times
-    found = {name: spread(times) for name, times in taken.items()}
-    for name, s in found.items():
+    spreads = {name: spread(times) for name, times in taken.items()}
+    for name, s in spreads.items():
         print(f"{name}: {s['median']:.2f} s ({s['low']:.2f} to {s['high']:.2f})")
-    record("latency", dict(commands=found, rounds=rounds))
+    record("latency", dict(commands=spreads, rounds=rounds))
 
 
 if __name__ == "__main__": main(*map(int, sys.argv[1:]))

@@ -40,13 +40,13 @@ def write_store(path: Path, captions: int) -> dict:
     block = (block / np.linalg.norm(block, axis=1, keepdims=True)).astype(np.float16)
 
     def encode(rows: Sequence[int], bar) -> dict[str, torch.Tensor]:
-        own = lengths[list(rows)]
-        words = np.resize(block, (own.sum(), D))
-        found = dict(global_=block[:len(own)], local=words, lengths=own)
-        return {name: torch.from_numpy(x) for name, x in found.items()}
+        counts = lengths[list(rows)]
+        words = np.resize(block, (counts.sum(), D))
+        features = dict(global_=block[:len(counts)], local=words, lengths=counts)
+        return {name: torch.from_numpy(x) for name, x in features.items()}
 
-    about = dict(kind="sentences")
-    stored_features(path, about, range(captions), 4096, str, encode, progress=False)
+    metadata = dict(kind="sentences")
+    stored_features(path, metadata, range(captions), 4096, str, encode, progress=False)
     return dict(
         captions=captions, tokens_a_caption=float(lengths.mean()),
         bytes_on_disk=sum(part.stat().st_size for part in path.iterdir()),
@@ -107,7 +107,7 @@ def main(captions: int = 100_000, sentences: int = 3_000_000):
         "store": store,
         "noun filter": in_a_process(label, sentences),
     }
-    for name, found in figures.items(): print(f"{name}: {json.dumps(found)}")
+    for name, figure in figures.items(): print(f"{name}: {json.dumps(figure)}")
     record("memory", figures)
 
 

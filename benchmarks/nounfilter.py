@@ -26,12 +26,12 @@ def names(words: str, name: str) -> bool:
 def published_way(texts: list[str]) -> list[list[int]]:
     "Columns of the classes that each sentence names, by the published rules."
     lemmatize = WordNetLemmatizer().lemmatize
-    found = []
+    columns = []
     for text in texts:
         lemmas = map(lemmatize, word_tokenize(text.lower(), preserve_line=True))
         words = f" {' '.join(lemmas)} "
-        found.append([i for i, name in enumerate(COCO.names) if names(words, name)])
-    return found
+        columns.append([i for i, name in enumerate(COCO.names) if names(words, name)])
+    return columns
 
 
 def main(sentences: int = 8000, rounds: int = 3):
@@ -40,7 +40,7 @@ def main(sentences: int = 8000, rounds: int = 3):
     texts = list(bundled_captions())[:sentences]
     labels = {}
 
-    def ours(): labels["ours"] = [found for _, found in NounFilter(COCO).stream(texts)]
+    def ours(): labels["ours"] = [columns for _, columns in NounFilter(COCO).stream(texts)]
     def published(): labels["published"] = published_way(texts)
 
     case = compare(interleave({"ours": ours, "published": published}, rounds))

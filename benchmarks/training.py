@@ -74,8 +74,8 @@ class PublishedWay(Way):
     loss = staticmethod(published_loss)
 
     def __init__(self, clip: FrozenCLIP, texts: list[str], labels: Tensor, contexts: list[Tensor]):
-        own = [context.detach().clone().requires_grad_() for context in contexts]
-        super().__init__(clip, texts, labels, own)
+        copies = [context.detach().clone().requires_grad_() for context in contexts]
+        super().__init__(clip, texts, labels, copies)
         context = " ".join(["X"] * M)
         self.prompts = clip.tokenize([f"{context} {name}." for name in COCO.names])
 
@@ -113,7 +113,7 @@ class Ours(Way):
         self.prompts = PromptLearner(clip, COCO.names, M)
         super().__init__(clip, features, labels, self.prompts.parameters())
         with torch.no_grad():
-            for own, context in zip(self.contexts, contexts): own.copy_(context)
+            for target, context in zip(self.contexts, contexts): target.copy_(context)
 
     def scores(self, items: Tensor) -> list[Tensor]:
         "Global and local scores of sentences, N × C."
@@ -137,12 +137,12 @@ def agreement(ours: Ours, published: PublishedWay) -> dict[str, float]:
 
 # A whole run, multiplied out
 
-def whole_run(step: float, each: float) -> dict[str, float]:
+def whole_run(step: float, per_sentence: float) -> dict[str, float]:
     "Seconds of a run on COCO: a sentence is encoded once, and steps are multiplied out."
     sentences = CAPTIONS + TEMPLATES * len(COCO)
     steps = sentences // BATCH * EPOCHS
     return dict(
-        sentences=sentences, steps=steps, encoding=each * sentences, learning=steps * step)
+        sentences=sentences, steps=steps, encoding=per_sentence * sentences, learning=steps * step)
 
 
 # What is measured
@@ -184,10 +184,10 @@ def main(rounds: int = 3, batch: int = BATCH):
         print(f"   relative distance: {', '.join(far)}")
 
     # encoding, and the whole run multiplied out
-    some = train.texts[:256]
-    encoding = {"float32": partial(encode_texts, clip, some, progress=False)}
-    each = min(interleave(encoding, 5)["float32"]) / len(some)
-    coco = whole_run(spread(taken["float32"])["median"], each)
+    texts = train.texts[:256]
+    encoding = {"float32": partial(encode_texts, clip, texts, progress=False)}
+    per_sentence = min(interleave(encoding, 5)["float32"]) / len(texts)
+    coco = whole_run(spread(taken["float32"])["median"], per_sentence)
     case = compare({
         "ours": [coco["encoding"] + coco["steps"] * step for step in taken["float32"]],
         "published": [coco["steps"] * step for step in taken["published"]]})

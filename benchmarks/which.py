@@ -48,14 +48,14 @@ def beside_base(name: str, base: nn.Module, rounds: int, images: int) -> dict:
 
 def main(rounds: int = 5, images: int = 8):
     base = laid_out(BASE)
-    found = {}
+    results = {}
     for name in dict.fromkeys(pd.read_csv(DATA/"clips.csv", comment="#")["model"]):
-        found[name] = case = beside_base(name, base, rounds, images)
+        results[name] = case = beside_base(name, base, rounds, images)
         speed, ratio = case["speed"]["median"], case["ratio"]
         print(f"{name:20} {speed:6.2f} images a second; {ratio['median']:.2f} times RN50 "
               f"({ratio['low']:.2f} to {ratio['high']:.2f})", flush=True)
         gc.collect()
-    record("which", dict(models=found, rounds=rounds, images=images))
+    record("which", dict(models=results, rounds=rounds, images=images))
 
 
 if __name__ == "__main__": main(*map(int, sys.argv[1:]))

@@ -44,15 +44,15 @@ def sources(folder: str) -> dict[str, str]:
 
 def pages() -> dict[str, str]:
     "The code of each notebook, by its path below nbs/, without what only IPython reads"
-    found = {}
+    codes = {}
     for path in sorted((ROOT/'nbs').rglob('*.ipynb')):
         if any(part.startswith(('.', '_')) for part in path.relative_to(ROOT).parts): continue
         cells = json.loads(path.read_text('utf-8'))['cells']
         parts = [''.join(cell['source']) for cell in cells if cell['cell_type'] == 'code']
         code = '\n'.join(part for part in parts if not re.search('^%%', part, re.M))
         code = re.sub(r'^\s*[%!](?:.*\\\n)*.*$', '', code, flags=re.M)
-        found[path.relative_to(ROOT/'nbs').as_posix()] = code
-    return found
+        codes[path.relative_to(ROOT/'nbs').as_posix()] = code
+    return codes
 
 
 def default_modules(code: str) -> list[str]:
@@ -62,14 +62,14 @@ def default_modules(code: str) -> list[str]:
 
 def imports(module: str, code: str) -> set[tuple[str, str]]:
     "Pairs of a module of the package and a name that this one takes from it"
-    found = set()
+    pairs = set()
     for node in ast.walk(ast.parse(code)):
         if not isinstance(node, ast.ImportFrom): continue
         home = (node.module or '').split('.')
         if node.level: home = ['taidpt', *module.split('.')[:-node.level], *filter(None, home)]
         if home[0] != 'taidpt': continue
-        for alias in node.names: found.add(('.'.join(home[1:]), alias.name))
-    return found
+        for alias in node.names: pairs.add(('.'.join(home[1:]), alias.name))
+    return pairs
 
 
 def without_types(code: str) -> str:
@@ -103,18 +103,18 @@ def wrong_pages(notebooks: dict[str, str]) -> list[str]:
     wrong, defined = [], Counter()
     numbers = {}                            # module of the spine -> number of its page
     for page, code in notebooks.items():
-        own = default_modules(code)
-        defined.update(own)
-        if len(own) > 1: wrong.append(f'{page} defines {" and ".join(own)}')
+        modules = default_modules(code)
+        defined.update(modules)
+        if len(modules) > 1: wrong.append(f'{page} defines {" and ".join(modules)}')
         for elsewhere in re.findall(r'^#\|\s*export[ \t]+([\w.]+)', code, re.M):
             wrong.append(f'{page} exports a cell to {elsewhere}')
-        if re.match(r'\d\d_', page) and own: numbers[own[0]] = int(page[:2])
+        if re.match(r'\d\d_', page) and modules: numbers[modules[0]] = int(page[:2])
     wrong += [f'{module} comes from {n} pages' for module, n in defined.items() if n > 1]
     for page, code in notebooks.items():
-        own = default_modules(code)
+        modules = default_modules(code)
         for home, name in sorted(imports('', code)):
             if is_private(name): wrong.append(f'{page} takes {name} of {home}')
-            if own and own[0] in numbers and numbers.get(home, 0) > numbers[own[0]]:
+            if modules and modules[0] in numbers and numbers.get(home, 0) > numbers[modules[0]]:
                 wrong.append(f'{page} imports {home} of a later page')
     return wrong
 

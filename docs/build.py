@@ -53,7 +53,7 @@ sections = {                                  # title -> notebooks of nbs/
     'Apps': 'apps/*',
     'Reference': 'glossary 99_all files plots',
 }
-about = ['CHANGELOG.md', 'SECURITY.md', 'LICENSES.md']             # of the root, shown as they are
+root_files = ['CHANGELOG.md', 'SECURITY.md', 'LICENSES.md']        # shown as they are
 first = {                                     # folder -> its pages in this order; others follow
     'tutorials': [
         'learn', 'touch', 'teach', 'your_own_classes', 'read_a_report', 'bring_your_clip',
@@ -135,8 +135,8 @@ def visible(path: Path) -> nbformat.NotebookNode:
 
 def last_heading(text: str) -> str:
     "The last heading of a text cell, '' without one"
-    found = re.findall(r'^#+ (.+)', text, flags=re.MULTILINE)
-    return found[-1] if found else ''
+    headings = re.findall(r'^#+ (.+)', text, flags=re.MULTILINE)
+    return headings[-1] if headings else ''
 
 
 def mark(cell, helpers: set[str], heading: str = '', source: str = ''):
@@ -202,12 +202,12 @@ def checks(node: ast.AST, helpers: set[str]) -> bool:
 
 def test_helpers(cells: list) -> set[str]:
     "Names of the functions that a notebook's tests define for themselves"
-    found = set()
+    helpers = set()
     for cell in cells:
         if cell.cell_type != 'code' or 'export' in cell.directives_: continue
         functions = [s for s in statements(cell.source) if isinstance(s, ast.FunctionDef)]
-        found |= {function.name for function in functions if checks(function, found)}
-    return found
+        helpers |= {function.name for function in functions if checks(function, helpers)}
+    return helpers
 
 
 def only_imports(body: list[ast.stmt]) -> bool:
@@ -290,9 +290,9 @@ def joined(cells: list) -> list:
 
 def figure_alt(source: str) -> str:
     "The words of `#| fig-alt:`, on its line or, after `>-`, on the indented ones below; '' if none"
-    found = re.search(r'^#\| fig-alt: (?:>-\n((?:#\|   .+\n)+)|(.+))', f'{source}\n', re.MULTILINE)
-    if not found: return ''
-    below, beside = found.groups()
+    match = re.search(r'^#\| fig-alt: (?:>-\n((?:#\|   .+\n)+)|(.+))', f'{source}\n', re.MULTILINE)
+    if not match: return ''
+    below, beside = match.groups()
     return ' '.join((below or beside).replace('#|', '').split())
 
 
@@ -321,9 +321,9 @@ def drawn(out: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
 
 def with_panels(cell) -> list:
     "A cell; its first figure that has panels follows as a cell of its own"
-    found = [drawn(out) for out in cell.get('outputs', [])]
-    wide = next((row for row in found if len(row) > 1), [])
-    if 'outputs' in cell: cell.outputs = [out for row in found if row is not wide for out in row]
+    rows = [drawn(out) for out in cell.get('outputs', [])]
+    wide = next((row for row in rows if len(row) > 1), [])
+    if 'outputs' in cell: cell.outputs = [out for row in rows if row is not wide for out in row]
     if not wide: return [cell]
     metadata = cell.metadata | dict(tags=['panels', 'remove-input'])
     return [cell, made('code', 'figure', metadata, outputs=wide, execution_count=None)]
@@ -358,14 +358,14 @@ def readme() -> str:
 
 def bound(tree: ast.AST) -> set[str]:
     "The names that code defines: functions, classes, parameters and variables"
-    found = set()
+    names = set()
     for node in ast.walk(tree):
-        if isinstance(node, (ast.FunctionDef, ast.ClassDef)): found.add(node.name)
-        elif isinstance(node, ast.arg): found.add(node.arg)
+        if isinstance(node, (ast.FunctionDef, ast.ClassDef)): names.add(node.name)
+        elif isinstance(node, ast.arg): names.add(node.arg)
         elif isinstance(node, ast.Assign):
             targets = [name for target in node.targets for name in ast.walk(target)]
-            found |= {name.id for name in targets if isinstance(name, ast.Name)}
-    return found
+            names |= {name.id for name in targets if isinstance(name, ast.Name)}
+    return names
 
 
 def defines(module: str, name: str) -> bool:
@@ -401,11 +401,11 @@ class Names(NbdevLookup):
         super().__init__()
         classes = importlib.import_module('taidpt.classes')
         sets = classes.VOC2007, classes.COCO, classes.NUSWIDE
-        self.own = bound(code).union(*(some.names for some in sets))
+        self.unlinked = bound(code).union(*(class_set.names for class_set in sets))
         self.modules = imported_by_all() | imported(code, package)
 
     def __getitem__(self, name: str):
-        if name.partition('.')[0] in self.own: return None
+        if name.partition('.')[0] in self.unlinked: return None
         owners = [module for module in index() if defines(module, name)]
         if len(owners) > 1: name = f'{self.modules.get(name)}.{name}'
         return super().__getitem__(name)
@@ -424,7 +424,7 @@ def names_of(path: Path) -> Names:
     code = [cell.source for cell in cells if cell.cell_type == 'code']
     text = '\n'.join(cell.source for cell in cells if cell.cell_type == 'markdown')
     names = Names(ast.Module(sum(map(statements, code), []), []))
-    names.own |= set(re.findall(r'^#+ taidpt (\w+)', text, flags=re.MULTILINE))
+    names.unlinked |= set(re.findall(r'^#+ taidpt (\w+)', text, flags=re.MULTILINE))
     return names
 
 
@@ -433,7 +433,7 @@ def names_in(module: ModuleType) -> Names:
     names = Names(ast.parse(inspect.getsource(module)), module.__package__)
     prefix = f'{module.__name__}.'
     defined = {name.removeprefix(prefix) for name in index()[module.__name__]}
-    names.own -= defined
+    names.unlinked -= defined
     names.modules |= dict.fromkeys(defined, module.__name__)
     return names
 
@@ -457,8 +457,8 @@ def linker() -> Links:
         where[re.sub(r'(^|/)\d+_', r'\1', name)] = page
 
     def link(text: str, up: str, names: Names) -> str:
-        def to_page(found):
-            name, page, anchor = found.groups('')
+        def to_page(match):
+            name, page, anchor = match.groups('')
             target = f'{up}{where[page].with_suffix(".html")}{anchor}'
             return f'<a href="{target}"><code>{name[1:-1]}</code></a>'
         linked = (names.linkify(text) or text) if text else ''
@@ -494,14 +494,14 @@ def definitions(source: str) -> list[str]:
     return [name.lower() for name in names]
 
 
-def in_both(found: re.Match, folder: Path) -> str:
+def in_both(match: re.Match, folder: Path) -> str:
     """A picture of a screen, twice if there is one of a dark screen beside it: `NAME.jpg` for light
     pages, `NAME-dark.jpg` for dark ones"""
-    told, path, kind = found.groups()
+    alt, path, kind = match.groups()
     dark = f'{path}-dark.{kind}'
-    if not (folder/dark).is_file(): return found[0]
-    light = f'![{told}]({path}.{kind}){{.screen .only-light}}'
-    return f'{light}![{told}]({dark}){{.screen .only-dark}}'
+    if not (folder/dark).is_file(): return match[0]
+    light = f'![{alt}]({path}.{kind}){{.screen .only-light}}'
+    return f'{light}![{alt}]({dark}){{.screen .only-dark}}'
 
 
 def prose(text: str, page: Path, link: Callable) -> str:
@@ -511,7 +511,7 @@ def prose(text: str, page: Path, link: Callable) -> str:
     up = '../'*(depth - 1)
     text = link(text, up)
     folder = (nbs/page).parent
-    text = re.sub(r'!\[([^]]*)\]\(([^)]+)\.(jpg)\)', lambda found: in_both(found, folder), text)
+    text = re.sub(r'!\[([^]]*)\]\(([^)]+)\.(jpg)\)', lambda match: in_both(match, folder), text)
     link = r'(?<!!)\[([^][]+)\]\((?:\.\./)+docs/images/([\w-]+\.svg)\)'      # no second copy of it
     text = re.sub(link, rf'<a href="{up}_static/\2">\1</a>', text)
     text = re.sub(r'(\]\()(\.\./)+docs/images/', rf'\1{up}images/', text)
@@ -539,8 +539,8 @@ def page_of(path: Path, link: Callable) -> nbformat.NotebookNode:
     "A notebook as Sphinx reads it"
     page = path.relative_to(nbs)
     nb = visible(path)
-    about = '' if page.name[0].isdigit() else r'\2'             # of a page of the method: no more
-    nb.cells[0].source = re.sub(r'\A(# .+)(\n\n> .+)', r'\1' + about, nb.cells[0].source)
+    summary = '' if page.name[0].isdigit() else r'\2'             # of a page of the method: no more
+    nb.cells[0].source = re.sub(r'\A(# .+)(\n\n> .+)', r'\1' + summary, nb.cells[0].source)
     nb.cells += in_colab(path)
     link = partial(link, names=names_of(path))
     anchored = set()
@@ -566,11 +566,11 @@ def write_about():
     "Write the pages that are files of the root"
     cfg = get_config()
     blob = f'{cfg.git_url}/blob/{cfg.branch}/'
-    here = '|'.join(name.lower() for name in about)
-    for name in about:
+    addresses = '|'.join(name.lower() for name in root_files)
+    for name in root_files:
         text = (root/name).read_text(encoding='utf-8')
-        for other in about: text = text.replace(f']({other})', f']({other.lower()})')
-        text = re.sub(rf'\]\((?![a-z]+:|#)(?!(?:{here})\))', f']({blob}', text)
+        for other in root_files: text = text.replace(f']({other})', f']({other.lower()})')
+        text = re.sub(rf'\]\((?![a-z]+:|#)(?!(?:{addresses})\))', f']({blob}', text)
         text = indexed(Path(name).stem.lower(), text)
         (pages/name.lower()).write_text(text, encoding='utf-8')
 
@@ -606,8 +606,8 @@ def try_it(folder: Path):
     export_page(models, folder, words=True)
     shutil.copytree(root/'taidpt/data/coco_demo/images', folder, dirs_exist_ok=True)
     page = folder/'page.json'
-    about = json.loads(page.read_text())
-    about['photos'] = [
+    content = json.loads(page.read_text())
+    content['photos'] = [
         [f'Labelled {", ".join(its["labels"])}', its['image'], CREDIT.format(**its)]
         for its in photo_credits().values()]
     if shutil.which('npm'):
@@ -615,8 +615,8 @@ def try_it(folder: Path):
         dist = root/'docs/node_modules/onnxruntime-web/dist'
         for name in ('ort.wasm.bundle.min.mjs', 'ort-wasm-simd-threaded.wasm'):
             shutil.copy(dist/name, folder)
-        about['runtime'] = './'
-    page.write_text(json.dumps(about))
+        content['runtime'] = './'
+    page.write_text(json.dumps(content))
 
 
 def html(out: Path = root/'docs/_build/html') -> int:
@@ -625,8 +625,8 @@ def html(out: Path = root/'docs/_build/html') -> int:
     site()
     try_it(out/'page')
     trees = out.parent/'doctrees'
-    how = ['-q', '-W', '--keep-going', '-c', str(root/'docs'), '-d', str(trees)]
-    return sphinx([*how, str(pages), str(out)])
+    options = ['-q', '-W', '--keep-going', '-c', str(root/'docs'), '-d', str(trees)]
+    return sphinx([*options, str(pages), str(out)])
 
 
 # The reference
@@ -659,8 +659,8 @@ def default_of(doc) -> str:
 def table(f: Callable, link: Callable) -> str:
     "The parameters of a function and what it gives, with types and defaults"
     def row(name, doc, default):
-        told = link(' '.join((doc.docment or '').split()), '../')
-        return f'| {name} | {type_name(doc.anno)} | {default} | {escaped(told)} |'
+        description = link(' '.join((doc.docment or '').split()), '../')
+        return f'| {name} | {type_name(doc.anno)} | {default} | {escaped(description)} |'
 
     docs = docments(f, full=True, returns=True)
     given = docs.pop('return', None)
@@ -680,11 +680,11 @@ def index() -> dict:
 
 def modules() -> dict[str, list[str]]:
     "Public names of each module, methods with their class, also those that are added elsewhere"
-    found = {}
+    public = {}
     for module, owned in index().items():
         names = [name.removeprefix(f'{module}.') for name in owned]
-        found[module] = [name for name in names if not re.search(r'(^|\.)_', name)]
-    return found
+        public[module] = [name for name in names if not re.search(r'(^|\.)_', name)]
+    return public
 
 
 def unwrapped(thing):
@@ -717,11 +717,11 @@ def entry(name: str, thing, owner: dict[str, str], link: Callable) -> str:
     kind = 'class ' if is_class else ''
     # without the arguments, which the table has
     documented = inspect.unwrap(f) if inspect.isfunction(f) else f
-    told = link(inspect.getdoc(documented) or '', '../')
+    description = link(inspect.getdoc(documented) or '', '../')
     takes = not isinstance(thing, property) and (not is_class or '__init__' in vars(thing))
     parameters = table(f, link) if takes else ''
     more = inherited(thing, owner) if is_class else ''
-    return f'{heading} {kind}{name}\n\n{told}\n\n{parameters}{more}'
+    return f'{heading} {kind}{name}\n\n{description}\n\n{parameters}{more}'
 
 
 def reference(links: Links):
@@ -767,11 +767,11 @@ def place(path: Path) -> tuple[int, str]:
 def entries(patterns: str) -> list[str]:
     "The notebooks of a section, in order"
     known = notebooks()
-    found = []
+    chosen = []
     for pattern in patterns.split():
         paths = sorted(nbs.glob(f'{pattern}.ipynb'), key=place)
-        found += [path.relative_to(nbs) for path in paths if path in known]
-    return [page.with_suffix('').as_posix() for page in found]
+        chosen += [path.relative_to(nbs) for path in paths if path in known]
+    return [page.with_suffix('').as_posix() for page in chosen]
 
 
 def parts() -> list[str]:
@@ -782,10 +782,11 @@ def parts() -> list[str]:
         short = name.removeprefix('taidpt.')
         folder = short.rpartition('.')[0] or 'method'
         folders.setdefault(folder, {})[short] = importlib.import_module(name).__doc__
-    for folder, own in folders.items():
+    for folder, docstrings in folders.items():
         text = f'# Reference: {folder}\n\n| module | what is in it |\n|---|---|\n'
-        for short, line in own.items(): text += f'| [{short}]({short}.md) | {escaped(line)} |\n'
-        text += '\n' + toctree('', [*own])
+        for short, line in docstrings.items():
+            text += f'| [{short}]({short}.md) | {escaped(line)} |\n'
+        text += '\n' + toctree('', [*docstrings])
         (pages/f'reference/{folder}.md').write_text(text, encoding='utf-8')
     return [f'reference/{folder}' for folder in folders]
 
@@ -795,8 +796,8 @@ def contents() -> str:
     rows = {title: entries(patterns) for title, patterns in sections.items()}
     rows['Tutorials'].insert(0, 'try')
     rows['Reference'] += parts()
-    rows['About'] = [*(Path(name).stem.lower() for name in about), 'site']
-    return ''.join(toctree(title, some) for title, some in rows.items())
+    rows['About'] = [*(Path(name).stem.lower() for name in root_files), 'site']
+    return ''.join(toctree(title, names) for title, names in rows.items())
 
 
 def main():

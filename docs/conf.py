@@ -91,8 +91,8 @@ class Lean(PythonLexer):
     a browser's work"""
     def get_tokens(self, text, **options):
         tokens = super().get_tokens(text, **options)
-        for kind, some in groupby(tokens, lambda token: colour_of(token[0])):
-            yield kind, ''.join(value for _, value in some)
+        for kind, group in groupby(tokens, lambda token: colour_of(token[0])):
+            yield kind, ''.join(value for _, value in group)
 
 
 SearchEnglish.stem = cache(SearchEnglish.stem)      # of a word once, and not once a page
@@ -122,9 +122,9 @@ def edit_nothing(app, pagename, templatename, context, doctree):
 
 
 @cache
-def menu_of(builder, folder, **how):
+def menu_of(builder, folder, **options):
     "The menu of a folder's pages: one of each page's own would be a third of the work"
-    return builder._get_local_toctree(f'{folder}any', **how)
+    return builder._get_local_toctree(f'{folder}any', **options)
 
 
 def one_menu(app, pagename, templatename, context, doctree):
@@ -147,8 +147,8 @@ def fold_menu(app, pagename, templatename, context, doctree):
     entries = re.split('(?=<li class="toctree-l1)', menu)
     menu, *parts = re.split(CAPTION, ''.join(map(unfolded, entries)))
     for title, pages in zip(parts[::2], parts[1::2]):
-        here = 'current-page' in pages or (pagename == 'index' and title == 'Tutorials')
-        state = ' open' if here else ''
+        is_current = 'current-page' in pages or (pagename == 'index' and title == 'Tutorials')
+        state = ' open' if is_current else ''
         summary = f'<summary class="caption">{title}</summary>'
         menu += f'<details{state}>{summary}{pages}</details>'
     context['furo_navigation_tree'] = menu
@@ -162,12 +162,12 @@ def figures(app, pagename, templatename, context, doctree):
     # outputs are named by their digests
     sources = {name: uri for uri, name in app.builder.images.items()}
 
-    def without_words(found):
-        first, words, others = found.groups()
+    def without_words(match):
+        first, words, others = match.groups()
         return first + others.replace(f'alt="{words}"', 'alt=""')
 
-    def in_both(found):
-        start, file, end = found.groups()
+    def in_both(match):
+        start, file, end = match.groups()
         svg = Path(app.srcdir, sources[file]).read_text(encoding='utf-8')
         width = float(re.search(r'<svg[^>]* width="([\d.]+)"', svg)[1])
         # text of 9 points is still legible; a phone scrolls what is wider
@@ -202,10 +202,10 @@ def wide_figures(app, pagename, templatename, context, doctree):
     there"""
     sources = {name: uri for uri, name in app.builder.images.items()}
 
-    def marked(found):
-        picture, name = found.groups()
+    def marked(match):
+        picture, name = match.groups()
         wide = name in sources and width_of(Path(app.srcdir, sources[name])) > FITS
-        return f'<img data-wide {picture}' if wide else found[0]
+        return f'<img data-wide {picture}' if wide else match[0]
 
     figure = r'<img ((?:(?!data-wide)[^>])*src="[^"]*_images/(\w{64}\.\w+)(?:#\w+)?")'
     context['body'] = re.sub(figure, marked, context.get('body', ''))
@@ -221,8 +221,8 @@ def weigh(app, error):
     for theirs in (site/'_static').rglob('*.map'): theirs.unlink()
     total = sum(file.stat().st_size for file in site_files(site))
     weight = f'{total/1e6:.1f} MB'
-    about = site/'site.html'
-    about.write_text(about.read_text('utf-8').replace('SITE-WEIGHT', weight), 'utf-8')
+    page = site/'site.html'
+    page.write_text(page.read_text('utf-8').replace('SITE-WEIGHT', weight), 'utf-8')
     print(f'The site weighs {weight}.')
 
 

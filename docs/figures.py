@@ -83,16 +83,16 @@ def on_dark(colour: str) -> str:
 
 # Drawings
 
-def inks(element, found: set[str]):
+def inks(element, colours: set[str]):
     "Colours of what may change, each replaced by a variable with its name"
     if element.get('id', '').startswith('as-is'):
         # what has no colour of its own is black
         element.set('fill', '#000')
         return
     style = element.get('style', '')
-    found |= set(HEX.findall(style))
+    colours |= set(HEX.findall(style))
     if style: element.set('style', HEX.sub(lambda colour: f'var(--{colour[0][1:]})', style))
-    for child in element: inks(child, found)
+    for child in element: inks(child, colours)
 
 
 def grounds(tree):
@@ -108,10 +108,10 @@ def for_pages(svg: str) -> str:
     "A drawing with a transparent ground and colours for light and dark pages"
     tree = ElementTree.fromstring(svg)
     for group, patch in list(grounds(tree)): group.remove(patch)
-    found = {'#000000'}
-    inks(tree, found)
-    light = ''.join(f'--{colour[1:]}:{colour};' for colour in sorted(found))
-    dark = ''.join(f'--{colour[1:]}:{on_dark(colour)};' for colour in sorted(found))
+    colours = {'#000000'}
+    inks(tree, colours)
+    light = ''.join(f'--{colour[1:]}:{colour};' for colour in sorted(colours))
+    dark = ''.join(f'--{colour[1:]}:{on_dark(colour)};' for colour in sorted(colours))
     style = ElementTree.Element(f'{SVG}style')
     style.text = f'svg{{{light}fill:var(--000000)}}svg:target{{{dark}}}'
     tree.insert(0, style)
@@ -141,14 +141,14 @@ def others(tree, k: int):
 
 def panel(tree, k: int, left: float, right: float, height: str) -> str:
     "One panel of a drawing, without the axes of the others"
-    own = deepcopy(tree)
-    own.set('viewBox', f'{left:.1f} 0 {right - left:.1f} {height}')
-    own.set('width', f'{right - left:.1f}pt')
-    for group, other in list(others(own, k)):
+    part = deepcopy(tree)
+    part.set('viewBox', f'{left:.1f} 0 {right - left:.1f} {height}')
+    part.set('width', f'{right - left:.1f}pt')
+    for group, other in list(others(part, k)):
         group.remove(other)
-        for letters in other.iter(f'{SVG}defs'): own.append(letters)     # all panels use them
-    without_unused(own)
-    return ElementTree.tostring(own, encoding='unicode')
+        for letters in other.iter(f'{SVG}defs'): part.append(letters)     # all panels use them
+    without_unused(part)
+    return ElementTree.tostring(part, encoding='unicode')
 
 
 def without_unused(tree):

@@ -63,7 +63,7 @@ HEAD = '''<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {w} {h}" \
 font-family="system-ui, -apple-system, 'Segoe UI', 'DejaVu Sans', sans-serif" \
 font-size="12" role="img" aria-labelledby="title about">
 <title id="title">Prompts learn from sentences</title>
-<desc id="about">{about}</desc>
+<desc id="about">{description}</desc>
 <style>{style}{motion}
 </style>
 <rect class="card" width="{w}" height="{h}" rx="10"/>'''
@@ -81,17 +81,17 @@ def text(x, y, words, look='', size=12.5, anchor='start'):
 def single(labelled) -> list:
     "For each class, numbers of some sentences that name it and no other"
     alone = labelled.labels.sum(1) == 1
-    found = []
+    chosen = []
     for column in range(len(NAMES)):
-        own = (labelled.labels[:, column] & alone).nonzero().flatten()
-        found.append(own[:OF_A_CLASS])
-    return found
+        rows = (labelled.labels[:, column] & alone).nonzero().flatten()
+        chosen.append(rows[:OF_A_CLASS])
+    return chosen
 
 
 def plane(h, drawn):
     "The two directions in which the means of the classes' sentences differ most, and their centre"
     import torch
-    means = torch.stack([h[own].mean(0) for own in drawn])
+    means = torch.stack([h[rows].mean(0) for rows in drawn])
     centre = means.mean(0)
     _, _, directions = torch.linalg.svd(means - centre)
     return directions[:2].T, centre
@@ -121,10 +121,10 @@ def record(steps: int = STEPS) -> dict:
     sgd = torch.optim.SGD(prompts.parameters(), lr=.003, momentum=.9)
     generator = torch.Generator().manual_seed(0)
 
-    def loss_of(some):
-        u, U, mask = features.batch(some)
+    def loss_of(rows):
+        u, U, mask = features.batch(rows)
         branches = branch_scores(u, U, G, L, .02, mask)
-        return sum(ranking_loss(4*scores, labelled.labels[some]) for scores in branches)
+        return sum(ranking_loss(4*scores, labelled.labels[rows]) for scores in branches)
 
     noted = {'steps': [], 'classes': [], 'losses': [], 'maps': []}
     for step in range(steps + 1):
@@ -141,7 +141,7 @@ def record(steps: int = STEPS) -> dict:
         sgd.zero_grad()
         loss.backward()
         sgd.step()
-    noted['sentences'] = [rounded((h[own] - centre) @ directions) for own in drawn]
+    noted['sentences'] = [rounded((h[rows] - centre) @ directions) for rows in drawn]
     noted['learned_from'] = len(h)
     return noted
 
@@ -285,7 +285,7 @@ def drawing(noted: dict, moves: bool = True) -> str:
     rules = '\n'.join(motion)
     quietly = f'\n  @media (prefers-reduced-motion: no-preference) {{\n{rules}\n  }}'
     head = HEAD.format(
-        w=WIDTH, h=HEIGHT, about=ABOUT, style=STYLE, motion=quietly if moves else '')
+        w=WIDTH, h=HEIGHT, description=ABOUT, style=STYLE, motion=quietly if moves else '')
     return '\n'.join([head, *parts, '</svg>\n'])
 
 

@@ -25,13 +25,13 @@ RANGES = [
 
 def signs(site: Path) -> set[str]:
     "All that the site's equations show"
-    found = set()
+    shown = set()
     for page in site.rglob('*.html'):
         text = page.read_text(encoding='utf-8')
         for equation in re.findall('<math.*?</math>', text, re.DOTALL):
-            found |= set(html.unescape(re.sub('<[^>]+>', '', equation)))
-            if re.search('<m(sqrt|root)', equation): found.add('√')       # the browser draws it
-    return {sign for sign in found if not sign.isspace()}
+            shown |= set(html.unescape(re.sub('<[^>]+>', '', equation)))
+            if re.search('<m(sqrt|root)', equation): shown.add('√')       # the browser draws it
+    return {sign for sign in shown if not sign.isspace()}
 
 
 def main(whole: str):

@@ -34,7 +34,7 @@ class Slide(NamedTuple):
     title: str
     step: int                             # 0: before the class
     parts: list[tuple[str, str, str]]     # page, cell, what: picture, equations, code, outputs
-    said: str = ''                        # a line of text under the title
+    subtitle: str = ''                    # a line of text under the title
 
 
 SLIDES = [
@@ -141,9 +141,9 @@ Reveal.initialize({{width: 1120, height: 720, center: false, hash: true, transit
 def cell_of(page: str, name: str):
     "A cell by its page and id"
     cells = nbformat.read(nbs/f'{page}.ipynb', as_version=4).cells
-    found = [cell for cell in cells if cell.id == name]
-    if not found: sys.exit(f'{page}.ipynb has no cell {name} any more: mend docs/slides.py')
-    return found[0]
+    matches = [cell for cell in cells if cell.id == name]
+    if not matches: sys.exit(f'{page}.ipynb has no cell {name} any more: mend docs/slides.py')
+    return matches[0]
 
 
 def with_address(page: str, text: str) -> str:
@@ -151,8 +151,8 @@ def with_address(page: str, text: str) -> str:
     above, _, _ = page.rpartition('/')
     folder = f'../html/{above}/' if above else '../html/'
 
-    def site(found):
-        name, anchor = found.groups('')
+    def site(match):
+        name, anchor = match.groups('')
         return f']({folder}{name}.html{anchor})'
     return re.sub(r'\]\(([\w./-]+)\.ipynb(#[\w-]*)?\)', site, text)
 
@@ -160,7 +160,7 @@ def with_address(page: str, text: str) -> str:
 def as_html(page: str, text: str) -> str:
     "Markdown as HTML, equations within it as MathML"
     made = MarkdownIt().render(with_address(page, text))
-    return re.sub(r'\$([^$\n]+)\$', lambda found: convert(html.unescape(found[1])), made)
+    return re.sub(r'\$([^$\n]+)\$', lambda match: convert(html.unescape(match[1])), made)
 
 
 def without_heading(text: str) -> str: return re.sub(r'^#+ .*\n+', '', text, flags=re.MULTILINE)
@@ -168,8 +168,8 @@ def without_heading(text: str) -> str: return re.sub(r'^#+ .*\n+', '', text, fla
 
 def equations(text: str) -> str:
     "The equations of a text cell that stand alone"
-    found = re.findall(r'\$\$(.+?)\$\$', text, flags=re.DOTALL)
-    return '\n'.join(convert(formula, display='block') for formula in found)
+    formulas = re.findall(r'\$\$(.+?)\$\$', text, flags=re.DOTALL)
+    return '\n'.join(convert(formula, display='block') for formula in formulas)
 
 
 def listed(text: str) -> str:
@@ -195,10 +195,10 @@ def picture(page: str, text: str) -> str:
     return f'<picture>{source}{shown}</picture>'
 
 
-def output(out, told: str) -> str:
+def output(out, description: str) -> str:
     "An output as the site shows it: a picture, told in words, HTML or text"
     data = out.get('data', {})
-    alt = html.escape(told or ''.join(data.get('text/plain', '')))
+    alt = html.escape(description or ''.join(data.get('text/plain', '')))
     for kind in ('image/jpeg', 'image/png'):
         if kind in data:
             content = ''.join(data[kind]).strip()
@@ -242,10 +242,10 @@ def section(slide: Slide) -> str:
     parts = [part(*one) for one in slide.parts]
     empty = [one for one, made in zip(slide.parts, parts) if not made.strip()]
     if empty: sys.exit(f'There is nothing to show of {empty[0]}: mend docs/slides.py')
-    said = f'<p class="said">{slide.said}</p>' if slide.said else ''
+    subtitle = f'<p class="said">{slide.subtitle}</p>' if slide.subtitle else ''
     content = '\n'.join(parts)
     aside = f'<aside class="notes">{notes(slide.step)}</aside>'
-    return f'<section>\n<h1>{slide.title}</h1>\n{said}\n{content}\n{aside}\n</section>'
+    return f'<section>\n<h1>{slide.title}</h1>\n{subtitle}\n{content}\n{aside}\n</section>'
 
 
 def reveal() -> Path:

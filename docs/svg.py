@@ -27,8 +27,8 @@ def is_grey(colour) -> bool: return np.ptp(to_rgb(colour)) < .15
 
 def maps(fig: Figure) -> list:
     "The artists that colour numbers"
-    found = fig.findobj(lambda artist: isinstance(artist, ScalarMappable))
-    return [artist for artist in found if artist.get_array() is not None]
+    artists = fig.findobj(lambda artist: isinstance(artist, ScalarMappable))
+    return [artist for artist in artists if artist.get_array() is not None]
 
 
 def keys(fig: Figure) -> list:
@@ -43,16 +43,16 @@ def labels(fig: Figure) -> list:
     patches = [patch for patch in fig.findobj(Patch)
                if patch.get_fill() and not is_grey(patch.get_facecolor())]
     grounds = [ground.get_window_extent() for ground in fig.findobj(AxesImage) + patches]
-    found = []
+    inks = []
     for ink in (ink for ax in fig.findobj(Axes) for ink in (*ax.lines, *ax.texts)):
         box = ink.get_window_extent().padded(-1)
-        own = getattr(ink, 'get_bbox_patch', lambda: None)()
-        on_own = own is not None and own.get_fill() and not is_grey(own.get_facecolor())
-        on = on_own or any(ground.containsx(box.x0) and ground.containsx(box.x1) and
-                           ground.containsy(box.y0) and ground.containsy(box.y1)
-                           for ground in grounds)
-        if on and is_grey(ink.get_color()): found.append(ink)
-    return found
+        patch = getattr(ink, 'get_bbox_patch', lambda: None)()
+        on_patch = patch is not None and patch.get_fill() and not is_grey(patch.get_facecolor())
+        on = on_patch or any(ground.containsx(box.x0) and ground.containsx(box.x1) and
+                             ground.containsy(box.y0) and ground.containsy(box.y1)
+                             for ground in grounds)
+        if on and is_grey(ink.get_color()): inks.append(ink)
+    return inks
 
 
 def panels(fig: Figure, frame) -> list[float]:
@@ -68,9 +68,11 @@ def panels(fig: Figure, frame) -> list[float]:
         else: groups.append([ax])
         end = max(end, box.x1)
     if fig.texts or fig.legends or len(groups) < 2 or frame.width < 5.6: return []
-    places = [[ax.get_tightbbox() for ax in group] for group in groups]
-    lefts = [min(box.x0 for box in boxes)/fig.dpi for boxes in places]
-    rights = [max(box.x1 for box in boxes)/fig.dpi for boxes in places]
+    lefts, rights = [], []
+    for group in groups:
+        boxes = [ax.get_tightbbox() for ax in group]
+        lefts.append(min(box.x0 for box in boxes)/fig.dpi)
+        rights.append(max(box.x1 for box in boxes)/fig.dpi)
     edges = [frame.x0, *np.add(rights[:-1], lefts[1:])/2, frame.x1]
     if min(np.diff(edges)) < 1.2: return []
     for k, group in enumerate(groups):
@@ -78,11 +80,11 @@ def panels(fig: Figure, frame) -> list[float]:
     return [edge - frame.x0 for edge in edges]
 
 
-def light_picture(found: re.Match) -> str:
+def light_picture(match: re.Match) -> str:
     "The address of a PNG; as JPEG if it has many colours and no gaps"
-    picture = Image.open(io.BytesIO(base64.b64decode(found[1]))).convert('RGBA')
+    picture = Image.open(io.BytesIO(base64.b64decode(match[1]))).convert('RGBA')
     solid = (np.asarray(picture)[2:-2, 2:-2, 3] == 255).all()       # an edge may be soft
-    if not solid or picture.getcolors(256): return found[0]
+    if not solid or picture.getcolors(256): return match[0]
     content = base64.b64encode(as_jpeg(picture, 75, optimize=True)).decode()
     return f'"data:image/jpeg;base64,{content}"'
 
@@ -111,7 +113,7 @@ def install() -> None:
     from IPython.core import pylabtools
     usual = pylabtools.print_figure
 
-    def print_figure(fig, fmt='png', **how):
-        return drawing(fig) if fmt == 'svg' else usual(fig, fmt, **how)
+    def print_figure(fig, fmt='png', **options):
+        return drawing(fig) if fmt == 'svg' else usual(fig, fmt, **options)
 
     pylabtools.print_figure = print_figure

@@ -93,15 +93,15 @@ def touch_places(
         names=[*names], grid=[*maps.shape[1:]], photo=decimals(maps.flatten(1)),
         words=[*words], sentence=decimals(P.T), tau=[tau_image, tau_text])
     seen = []
-    for told, c in zip(with_scores(names, of_photo), best_three(of_photo)):
-        seen.append(f'{told} {where_highest(maps[c])}')
+    for scored, c in zip(with_scores(names, of_photo), best_three(of_photo)):
+        seen.append(f'{scored} {where_highest(maps[c])}')
     read = []
-    for told, c in zip(with_scores(names, of_sentence), best_three(of_sentence)):
-        read.append(f'{told} at “{words[P[:, c].argmax()]}”')
-    said = (
+    for scored, c in zip(with_scores(names, of_sentence), best_three(of_sentence)):
+        read.append(f'{scored} at “{words[P[:, c].argmax()]}”')
+    text = (
         f'The best classes with their local scores, and where each scores highest. '
         f'In the photo: {"; ".join(seen)}. In the sentence: {"; ".join(read)}.')
-    return TouchFigure('places', data, said, photo, credit)
+    return TouchFigure('places', data, text, photo, credit)
 
 
 def touch_pooling(
@@ -115,11 +115,11 @@ def touch_pooling(
     "Slide the temperature of Eq. 6"
     P = maps.flatten(1)
     data = dict(names=[*names], grid=[*maps.shape[1:]], maps=decimals(P), taus=[*taus], tau=tau)
-    told = []
+    lines = []
     for t in (taus[0], tau, taus[-1]):
-        told.append(f'at {t:g}: {", ".join(with_scores(names, pooled(P, t)))}')
-    said = f'The best classes with their local scores, by temperature: {"; ".join(told)}.'
-    return TouchFigure('pooling', data, said, photo, credit)
+        lines.append(f'at {t:g}: {", ".join(with_scores(names, pooled(P, t)))}')
+    text = f'The best classes with their local scores, by temperature: {"; ".join(lines)}.'
+    return TouchFigure('pooling', data, text, photo, credit)
 
 
 def touch_margin(
@@ -131,18 +131,18 @@ def touch_margin(
     scale=4.,                 # and the factor of all scores
 ) -> TouchFigure:
     "Slide margin and scale of Eq. 7"
-    told = []
+    lines = []
     for sentence, s, y in zip(sentences, scale*scores, labels):
         active = int((margin - s[y][:, None] + s[~y] > 0).sum())
         pairs = int(y.sum()*(~y).sum())
         loss = ranking_loss(s[None], y[None], margin)
-        told.append(f'“{sentence}” {active} of {pairs} pairs, loss {loss:.2f}.')
+        lines.append(f'“{sentence}” {active} of {pairs} pairs, loss {loss:.2f}.')
     data = dict(
         names=[*names], sentences=[*sentences], scores=decimals(scores), labels=labels.tolist(),
         margin=margin, scale=scale, margins=[k/20 for k in range(41)],
         scales=[float(k) for k in range(1, 17)])
     start = f'Active pairs at a margin of {margin:g} and a scale of {scale:g}.'
-    return TouchFigure('margin', data, ' '.join([start, *told]))
+    return TouchFigure('margin', data, ' '.join([start, *lines]))
 
 
 def touch_weight(
@@ -161,8 +161,8 @@ def touch_weight(
     at_start = total[weights.index(start)]
     best = int(total.argmax())
     first, second = members
-    said = (
+    text = (
         f'mAP of {first} alone {total[0]:.2f}, of {second} alone {total[-1]:.2f}; '
         f'together {at_start:.2f} with a weight of {start:g} for {second}, '
         f'and at most {total[best]:.2f}, at {weights[best]:g}.')
-    return TouchFigure('weight', data, said)
+    return TouchFigure('weight', data, text)

@@ -58,9 +58,9 @@ def served_sets(folder: Path, address: str) -> dict[str, DataSet]:
     "The table of the data sets with the addresses, sizes and checksums of the small archives"
     def small(archive: Archive) -> Archive:
         content = (folder/archive.name).read_bytes()
-        here = replace(archive, url=f'{address}/{archive.name}')
-        if not archive.sha256: return here
-        return replace(here, size=len(content), sha256=sha256(content).hexdigest())
+        served = replace(archive, url=f'{address}/{archive.name}')
+        if not archive.sha256: return served
+        return replace(served, size=len(content), sha256=sha256(content).hexdigest())
 
     return {name: replace(data, archives=tuple(map(small, data.archives)))
             for name, data in DATA_SETS.items()}

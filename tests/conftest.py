@@ -118,31 +118,32 @@ def compute_in(precision: str):
     from taidpt import clip
     build = clip.build_clip
 
-    def build_clip(source, device='cpu', asked='float32', *how):
+    def build_clip(source, device='cpu', asked='float32', *options):
         if torch.device(device).type != 'cpu' and asked == 'float32': asked = precision
-        return build(source, device, asked, *how)
+        return build(source, device, asked, *options)
 
     clip.build_clip = build_clip
 
 
-def recalled(about, contents: list[bytes], encode):
+def recalled(recipe, contents: list[bytes], encode):
     """The tensors, in columns, that `encode` gives for numbers of contents, some for each: made
     once, and kept in a file"""
     from safetensors.torch import load, save
     path = Path(os.environ['XDG_CACHE_HOME'])/'features.db'
     path.parent.mkdir(exist_ok=True)
-    keys = [sha256(repr(about).encode() + content).digest() for content in contents]
+    keys = [sha256(repr(recipe).encode() + content).digest() for content in contents]
     numbers = {key: i for i, key in enumerate(keys)}
     with sqlite3.connect(path, timeout=900) as db:
         db.execute('create table if not exists kept (key primary key, made)')
-        found = {key: db.execute('select made from kept where key = ?', [key]).fetchone()
-                 for key in numbers}
-        new = [key for key, row in found.items() if not row]
-        for key, some in zip(new, encode([numbers[key] for key in new]) if new else ()):
-            found[key] = [save({str(i): x.contiguous() for i, x in enumerate(some)})]
-            db.execute('insert or ignore into kept values (?, ?)', [key, *found[key]])
+        rows = {key: db.execute('select made from kept where key = ?', [key]).fetchone()
+                for key in numbers}
+        new = [key for key, row in rows.items() if not row]
+        for key, tensors in zip(new, encode([numbers[key] for key in new]) if new else ()):
+            rows[key] = [save({str(i): x.contiguous() for i, x in enumerate(tensors)})]
+            db.execute('insert or ignore into kept values (?, ?)', [key, *rows[key]])
     db.close()
-    return zip(*([x for _, x in sorted(load(*found[key]).items())] for key in keys))
+    def columns(key): return [x for _, x in sorted(load(*rows[key]).items())]
+    return zip(*map(columns, keys))
 
 
 def keep_features(m: pytest.MonkeyPatch):
@@ -171,9 +172,9 @@ def keep_features(m: pytest.MonkeyPatch):
         def encode(rows): return zip(*look(clip, pixels[rows], pos_embed))
 
         if not is_ours(clip): return look(clip, pixels, pos_embed)
-        about = clip.feature_recipe(), pixels.dtype, pixels.shape[1:], pos_embed
+        recipe = clip.feature_recipe(), pixels.dtype, pixels.shape[1:], pos_embed
         contents = [x.numpy().tobytes() for x in pixels]
-        return tuple(map(torch.stack, recalled(about, contents, encode)))
+        return tuple(map(torch.stack, recalled(recipe, contents, encode)))
 
     m.setattr(module, '_sentence_features', sentences)
     m.setattr(FrozenCLIP, 'encode_maps', maps)
@@ -221,9 +222,9 @@ def quicken(m: pytest.MonkeyPatch):
     from taidpt.baselines import concepts
     from taidpt.paper import reproduce
     load = cache(clip.load_clip)
-    some = list(concepts.bundled_captions())[::12]
+    captions = list(concepts.bundled_captions())[::12]
     m.setattr(texts, 'TEMPLATES', texts.TEMPLATES[:2])
-    m.setattr(concepts, 'bundled_captions', lambda: some)
+    m.setattr(concepts, 'bundled_captions', lambda: captions)
     for module in (clip, model_files, concepts, reproduce): m.setattr(module, 'load_clip', load)
     keep_features(m)
 

@@ -81,10 +81,10 @@ def mean_colour() -> onnx.GraphProto:
 def tagger() -> bytes:
     "A tagger that looks at the mean colour"
     pixels = dict(size=[8, 8], crop=True, filter='BICUBIC', mean=[.5]*3, std=[.5]*3)
-    about = dict(
+    metadata = dict(
         classes=['cat', 'dog'], thresholds=[.1, .2], relative=True, calibration=None,
         pixels=pixels, draft=False)
     opset = helper.make_opsetid('', 17)
     model = helper.make_model(mean_colour(), opset_imports=[opset], ir_version=8)
-    helper.set_model_props(model, {'taidpt': json.dumps(about)})
+    helper.set_model_props(model, {'taidpt': json.dumps(metadata)})
     return model.SerializeToString()

@@ -82,11 +82,11 @@ def write_miniature(root, captions: int = 600):
     write_voc(root/'VOCdevkit'/'VOC2007')
     write_coco(root/'COCO')
     write_nuswide(root/'NUSWIDE')
-    some = [{'id': i, 'caption': text}
-            for i, text in enumerate(islice(bundled_captions(), captions))]
+    annotations = [{'id': i, 'caption': text}
+                   for i, text in enumerate(islice(bundled_captions(), captions))]
     coco = root/'COCO'/'annotations'/'captions_train2017.json'
-    write_lines(coco, [json.dumps({'annotations': some})])
-    write_lines(root/'OpenImages'/'captions'/NARRATIVES, map(json.dumps, some))
+    write_lines(coco, [json.dumps({'annotations': annotations})])
+    write_lines(root/'OpenImages'/'captions'/NARRATIVES, map(json.dumps, annotations))
 
 
 if __name__ == '__main__': write_miniature(sys.argv[1])

@@ -51,9 +51,10 @@ def unwrapped(x): return x.numbers if is_second(x) else x
 def wrapped(x): return SecondTensor(x) if isinstance(x, torch.Tensor) else x
 
 
-def each(function, x):
+def map_nested(function, x):
     "What a function gives for one thing, or for each in lists of them"
-    return type(x)([each(function, one) for one in x]) if type(x) in (list, tuple) else function(x)
+    if type(x) not in (list, tuple): return function(x)
+    return type(x)([map_nested(function, one) for one in x])
 
 
 def computed(op, *args, **kwargs):
@@ -64,12 +65,12 @@ def computed(op, *args, **kwargs):
     if op in COPIES: note_copy(op, args, kwargs, to_cpu)
     else:
         given = []
-        each(given.append, [*args, *kwargs.values()])
+        map_nested(given.append, [*args, *kwargs.values()])
         note(op, [x for x in given if isinstance(x, torch.Tensor)])
-    named = {name: each(unwrapped, x) for name, x in kwargs.items()}
-    numbers = op(*each(unwrapped, args), **named)
+    named = {name: map_nested(unwrapped, x) for name, x in kwargs.items()}
+    numbers = op(*map_nested(unwrapped, args), **named)
     if op._schema.is_mutable: return kwargs.get('out', args[0])
-    return numbers if to_cpu else each(wrapped, numbers)
+    return numbers if to_cpu else map_nested(wrapped, numbers)
 
 
 def copied(source: torch.Tensor, target: torch.Tensor, non_blocking=False) -> torch.Tensor:
@@ -145,7 +146,7 @@ def install():
     every = torch.library.Library('_', 'IMPL')
     every.fallback(computed, 'PrivateUse1')
     every.fallback(torch.library.fallthrough_kernel, 'AutocastPrivateUse1')
-    own = torch.library.Library('aten', 'IMPL')
-    own.impl('_copy_from', copied, 'PrivateUse1')
-    libraries.extend([every, own])
+    aten_library = torch.library.Library('aten', 'IMPL')
+    aten_library.impl('_copy_from', copied, 'PrivateUse1')
+    libraries.extend([every, aten_library])
     torch.Generator = Generator

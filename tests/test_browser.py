@@ -80,13 +80,14 @@ class Browser(webdriver.Chrome):
 
     def all(self, css): return self.find_elements(By.CSS_SELECTOR, css)
 
-    def until(self, what, about, seconds=60):
+    def until(self, what, failure, seconds=60):
         "Wait until `what` is true; fail with an image of the page if it never is"
         not_yet = NoSuchElementException, StaleElementReferenceException
         try: return WebDriverWait(self, seconds, 0.1, not_yet).until(lambda _: what())
         except TimeoutException:
             self.shoot('failed')
-            raise AssertionError(f'{about}; on the page: {self.find("body").text[:2000]}') from None
+            shown = self.find('body').text[:2000]
+            raise AssertionError(f'{failure}; on the page: {shown}') from None
 
     def shoot(self, name, element=None):
         ARTIFACTS.mkdir(parents=True, exist_ok=True)
@@ -200,12 +201,12 @@ def test_readable_by_all(served, browser):
     wrong = []
     def look(page, theme, options):
         browser.theme(theme)
-        found = browser.execute_async_script(
+        violations = browser.execute_async_script(
             'axe.run(document, arguments[0]).then(r => arguments[1](r.violations))', options
         )
         wrong.extend(
             f'{page}, {theme}: {fault["id"]}: {node["html"][:150]} {node["failureSummary"][:300]}'
-            for fault in found
+            for fault in violations
             for node in fault['nodes'][:3]
         )
 
@@ -249,7 +250,7 @@ def searched(browser, served, words: str) -> list[tuple[str, str]]:
     bare = lambda: browser.all('#search-results li:not(:has(p.context))')
     browser.until(lambda: not bare(), 'a hit has no excerpt')
     assert not browser.problems()
-    return [tuple(found) for found in browser.execute_script(FOUND)]
+    return [tuple(hit) for hit in browser.execute_script(FOUND)]
 
 
 @pytest.mark.parametrize('words, page, place', [
@@ -324,14 +325,14 @@ def test_figures(served, browser):
 
 def test_figures_to_touch(served, browser):
     "What they work out is what the package computes; a pointer moves them"
-    def told(kind): return browser.find(f'.taidpt-touch[data-kind={kind}] .told').text
+    def shown(kind): return browser.find(f'.taidpt-touch[data-kind={kind}] .told').text
 
     def slide(kind, *places):
         for slider, place in zip(browser.all(f'.taidpt-touch[data-kind={kind}] input'), places):
             browser.execute_script('arguments[0].value = arguments[1]; '
                                    'arguments[0].dispatchEvent(new Event("input"))', slider, place)
 
-    def number(kind, after): return float(re.search(rf'{after} ?(-?[\d.]*\d)', told(kind))[1])
+    def number(kind, after): return float(re.search(rf'{after} ?(-?[\d.]*\d)', shown(kind))[1])
 
     browser.get(f'{served}/tutorials/touch.html')
     browser.until(lambda: browser.all('.taidpt-touch.moves'), 'no figure moves')
@@ -342,7 +343,7 @@ def test_figures_to_touch(served, browser):
     vectors, L = torch.stack([P, (1 - P**2).sqrt()], -1), torch.tensor([[1., 0.]])
     for k in (4, 12):
         slide('pooling', k)
-        name = told('pooling').split(' at temperature')[0]
+        name = shown('pooling').split(' at temperature')[0]
         want = local_scores(vectors, L, its['taus'][k])[:, 0]
         assert abs(number('pooling', 'local score') - want[its['names'].index(name)]) < 1e-3
     its = data['margin']
@@ -390,25 +391,24 @@ def test_try_it(served, site, browser, kept_features):
     def busy(): return browser.find('.taidpt-page').get_attribute('aria-busy') != 'false'
 
     def seen(*args):
-        found = browser.execute_async_script(PAGE, *args)
-        assert isinstance(found, list), found
+        results = browser.execute_async_script(PAGE, *args)
+        assert isinstance(results, list), results
         def image(it): return Image.open(io.BytesIO(base64.b64decode(it['view'].split(',')[1])))
-        return found, [image(it).convert('RGB') for it in found]
+        return results, [image(it).convert('RGB') for it in results]
 
     browser.get(f'{served}/try.html')
     browser.until(lambda: browser.all('.gallery [role=option]'), 'there are no photos')
-    some, views = seen(names, [0, 9, 13, 29, 33])
+    results, views = seen(names, [0, 9, 13, 29, 33])
     for name, model in models.items():
         scores = model.predict(views, progress=False).numpy()
         maps = model.predict_dense(views, progress=False)
         wanted = dict(scores=scores, limits=model.rule().thresholds(scores), maps=maps.numpy())
         for what, numbers in wanted.items():
-            assert np.abs([it[name][what] for it in some] - numbers).max() < 1e-3
+            assert np.abs([it[name][what] for it in results] - numbers).max() < 1e-3
 
     _, views = seen(None, [*range(36)])
-    def tags(images):
-        found = models['coco'].tags(images, progress=False)
-        return [{tag.label for tag in of_one if tag.present} for of_one in found]
+    def present(tags): return {tag.label for tag in tags if tag.present}
+    def tags(images): return [*map(present, models['coco'].tags(images, progress=False))]
 
     assert sum(map(operator.eq, tags(views), tags(photos))) >= 34
 
@@ -421,8 +421,8 @@ def test_try_it(served, site, browser, kept_features):
     browser.execute_cdp_cmd('Network.emulateNetworkConditions', network)
     parked = browser.all('.gallery [role=option]')[29]
     browser.execute_script('arguments[0].click()', parked)
-    told = lambda: browser.find('.taidpt-explorer .told').text
-    browser.until(lambda: 'bicycle, motorbike' in told(), 'no tags')
+    shown = lambda: browser.find('.taidpt-explorer .told').text
+    browser.until(lambda: 'bicycle, motorbike' in shown(), 'no tags')
     assert not browser.execute_script(CHECKS)['wide'] and not browser.problems()
 
     # what goes wrong is said
@@ -511,7 +511,7 @@ def test_explorer(address, tmp_path, browser):
 
     def option(name): return browser.find(f'.classes [data-name="{name}"]')
     def text(part): return browser.find(f'.taidpt-explorer .{part}').text
-    def told(name): return text('told').startswith(f'{name}: score')
+    def shows(name): return text('told').startswith(f'{name}: score')
 
     browser.until(names, 'the Explorer does not appear', 240)
     first, second = names()[:2]
@@ -526,18 +526,18 @@ def test_explorer(address, tmp_path, browser):
     # the class under the pointer, and the same by keyboard
     browser.execute_script("document.querySelector('.taidpt-explorer').scrollIntoView()")
     pointer.move_to_element(option(second)).perform()
-    browser.until(lambda: told(second), 'pointing at a class changes nothing')
+    browser.until(lambda: shows(second), 'pointing at a class changes nothing')
     assert browser.find('.view').value_of_css_property('background-image').count('data:') == 2
     browser.execute_script('document.querySelector(\'.classes [tabindex="0"]\').focus()')
     browser.switch_to.active_element.send_keys(Keys.ARROW_DOWN)
-    browser.until(lambda: told(second), 'the arrow key does not move')
+    browser.until(lambda: shows(second), 'the arrow key does not move')
 
     # a class is added by keyboard, and taken away
     browser.find('.gallery [role=option]').click()
     browser.until(lambda: '000000000285' in text('credit'), 'the photo is not shown')
     sentence, name = browser.all('.taidpt-app .controls input[type=text]')
     name.send_keys('bear', Keys.ENTER)
-    browser.until(lambda: 'bear' in names() and told('bear'), 'the class is not added')
+    browser.until(lambda: 'bear' in names() and shows('bear'), 'the class is not added')
     browser.find('.taidpt-app .controls button').send_keys(Keys.ENTER)
     browser.until(lambda: 'bear' not in names(), 'the class is not taken away')
 
@@ -545,7 +545,7 @@ def test_explorer(address, tmp_path, browser):
     sentence.send_keys('A man rides a horse past a parked bus.', Keys.ENTER)
     browser.until(lambda: 'horse' in text('words'), 'the sentence is not shown')
     pointer.move_to_element(option('horse')).perform()
-    browser.until(lambda: told('horse') and text('words .best'), 'no words for a class')
+    browser.until(lambda: shows('horse') and text('words .best'), 'no words for a class')
 
     # what is uploaded is a photo, or none
     broken = tmp_path/'holiday.jpg'

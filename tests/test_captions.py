@@ -97,8 +97,8 @@ def test_a_selection_knows_how_many_sentences_were_dropped(tmp_path):
     "The frequency of a class, on which thresholds depend, is that of the whole corpus"
     texts = ['a dog', 'a cat and a dog', *['a house']*8]
     whole = NounFilter(PETS).label(texts, progress=False)
-    for some in whole, whole[[1]], cap_per_class(whole, 1), whole[:1] + whole[1:]:
-        assert some.shares() == [.1, .2]
+    for selection in whole, whole[[1]], cap_per_class(whole, 1), whole[:1] + whole[1:]:
+        assert selection.shares() == [.1, .2]
     whole[:1].save(tmp_path/'some.parquet')
     assert LabeledTexts.load(tmp_path/'some.parquet').shares() == [.1, .2]
 
@@ -131,7 +131,8 @@ def test_a_class_with_a_comma_is_written_and_read(tmp_path):
 def test_parquet_of_all_kinds_is_read(tmp_path):
     texts = [f'a dog number {i}' for i in range(3000)]
     rows = [texts[i:i + 3] for i in range(0, 3000, 3)]
-    records = [[{'raw': text, 'id': 1} for text in row] for row in rows]
+    def record(text): return {'raw': text, 'id': 1}
+    records = [[*map(record, row)] for row in rows]
     for column in (texts, rows, records, pa.array(texts, pa.large_string()),
                    pa.array(texts).dictionary_encode()):
         path = tmp_path/'a.parquet'

@@ -33,12 +33,12 @@ pytestmark = [pytest.mark.xdist_group('cli'), pytest.mark.usefixtures('one_clip'
 @pytest.fixture(scope='module')
 def folder(tmp_path_factory, one_clip):
     "A folder with captions and with prompts that were learned from them"
-    here = tmp_path_factory.mktemp('cli')
-    (here/'my.txt').write_text('\n'.join(few))
-    learn = ['train', '--classes', 'cat,dog,bus,person', '--captions', here/'my.txt', *quick]
-    assert main([*learn, '--out', here/'my.safetensors']) == 0
-    assert not list(here.glob('*checkpoint*'))
-    return here
+    root = tmp_path_factory.mktemp('cli')
+    (root/'my.txt').write_text('\n'.join(few))
+    learn = ['train', '--classes', 'cat,dog,bus,person', '--captions', root/'my.txt', *quick]
+    assert main([*learn, '--out', root/'my.safetensors']) == 0
+    assert not list(root.glob('*checkpoint*'))
+    return root
 
 
 @pytest.fixture
@@ -93,8 +93,8 @@ def test_morning(folder, command):
     assert command(*line, '--out', 'tuned.csv')[0] == 0 and '% likely)' in command(*line)[1]
     table = pd.read_csv('tuned.csv')
     wanted = load_model('tuned.safetensors').predict_proba(photos)
-    found = table.filter(like='probability of ').to_numpy()
-    assert found == pytest.approx(wanted.numpy(), abs=1e-4)
+    probabilities = table.filter(like='probability of ').to_numpy()
+    assert probabilities == pytest.approx(wanted.numpy(), abs=1e-4)
     entries = json.loads(command(*line, '--json', '--top', 1)[1])
     for row, entry in zip(table.to_dict('records'), entries, strict=True):
         [best] = entry['tags']
@@ -120,8 +120,8 @@ def test_names_only(command):
     sentences = ['a photo of a cat.', 'a photo of a dog.']
     model = TextConcepts(load_clip(), ['cat', 'dog'], templates=False)
     [wanted] = model.fit(sentences, torch.eye(2), progress=False).predict(PHOTOS[0]).tolist()
-    found = {tag['class']: tag['score'] for tag in entry['tags']}
-    assert found == pytest.approx(dict(cat=wanted[0], dog=wanted[1]), abs=1e-4)
+    scores = {tag['class']: tag['score'] for tag in entry['tags']}
+    assert scores == pytest.approx(dict(cat=wanted[0], dog=wanted[1]), abs=1e-4)
 
     # so are names that no caption has; a single one has no mean to subtract
     with pytest.warns(UserWarning, match='No bundled caption names narwhal, axolotl'):
@@ -214,8 +214,8 @@ def test_names_are_text(folder, command, monkeypatch):
     for name in names: shutil.copy(PHOTOS[0], f'odd/{name}')
     line = ['tag', str(folder/'my.safetensors'), 'odd']
     assert not re.search('[\x1b\x9b\u202e\udce9]', command(*line)[1])
-    found = json.loads(command(*line, '--json')[1])
-    assert sorted(entry['image'] for entry in found) == sorted(f'odd/{name}' for name in names)
+    entries = json.loads(command(*line, '--json')[1])
+    assert sorted(entry['image'] for entry in entries) == sorted(f'odd/{name}' for name in names)
     for stream in ('stdout', 'stderr'):
         monkeypatch.setattr(sys, stream, TextIOWrapper(BytesIO(), 'latin-1'))
     assert main([*line[:2], 'odd/фото.jpg', '--threshold', '9']) == 0
@@ -301,11 +301,11 @@ def test_a_second_night(night):
     assert night()[0] == 1                                  # the broken image
     assert night('--on-error', 'skip') == (0, 2)
     assert f'have changed since: photos/{PHOTOS[1].name}' in night.err
-    found = rows()
-    assert len(found) == 6 and found['torn.jpg']['error'].startswith('cannot be read: ')
-    changed = found.pop(PHOTOS[0].name)
+    kept = rows()
+    assert len(kept) == 6 and kept['torn.jpg']['error'].startswith('cannot be read: ')
+    changed = kept.pop(PHOTOS[0].name)
     assert changed['changed'].startswith('1970') and changed['note'] == 'seen'
-    assert [found[photo.name]['tags'] for photo in PHOTOS[1:4]] == ['zebra']*3
+    assert [kept[photo.name]['tags'] for photo in PHOTOS[1:4]] == ['zebra']*3
     shutil.copy(PHOTOS[5], 'photos/torn.jpg')
     assert night() == (0, 1) and rows()['torn.jpg']['error'] == ''
     assert night('--tiles', 2)[1] > 6                       # another model
@@ -391,8 +391,8 @@ def edited(night, monkeypatch, request):
     saved = []
 
     def run(edit):
-        def add_and_edit(table, found):
-            add(table, found)
+        def add_and_edit(table, tagged):
+            add(table, tagged)
             saved.append(table.csv.read_text())
             if len(saved) == request.param:
                 table.csv.write_text(saved[0])
@@ -459,8 +459,9 @@ def test_parquet_and_a_database_have_what_the_table_has(night, folder):
         tags = db.execute('SELECT image, tag FROM taidpt_tags').fetchall()
         scores = db.execute('SELECT image, person FROM taidpt').fetchall()
     for row in frame.to_dict('records'):
-        told = table[Path(row['image']).name]
-        assert ','.join(row['tags']) == told['tags'] and row['person'] == float(told['person'])
+        written = table[Path(row['image']).name]
+        assert ','.join(row['tags']) == written['tags']
+        assert row['person'] == float(written['person'])
         assert [tag for name, tag in tags if name == row['image']] == list(row['tags'])
     assert scores == list(zip(frame.image, frame.person)) and tags
 
@@ -482,8 +483,8 @@ def killed_while_tagging(*line) -> int:
     "The process dies in the middle of the fifth row"
     add = tagging.TagTable.add
 
-    def die(table, found):
-        if len(table.rows) < 4: return add(table, found)
+    def die(table, tagged):
+        if len(table.rows) < 4: return add(table, tagged)
         with open(table.csv, 'a') as file: file.write('photos/0000,"per')
         os._exit(9)
 
@@ -503,9 +504,9 @@ def killed_while_learning(checkpoint, *line) -> int:
     quicken(pytest.MonkeyPatch())
     step = torch.optim.SGD.step
 
-    def die(*args, **how):
+    def die(*args, **kwargs):
         if checkpoint.exists(): os._exit(9)
-        return step(*args, **how)
+        return step(*args, **kwargs)
 
     with mock.patch.object(torch.optim.SGD, 'step', die): return main(line)
 
@@ -516,8 +517,8 @@ def test_a_killed_run_goes_on(folder, command, tmp_path):
     line = 'tag', folder/'my.safetensors', *PHOTOS, '--out'
     assert forked(killed_while_tagging, *line, 'tags.csv', log=tmp_path/'log.txt') == 9
     assert 'tags.csv, rows: 2 new, 4 kept, 0 scored again; ' in command(*line, 'tags.csv')[1]
-    told = 'Written: anew.csv, rows: 6 new, 0 kept, 0 scored again; columns: image, tags, '
-    assert command(*line, 'anew.csv')[1].startswith(told)
+    report = 'Written: anew.csv, rows: 6 new, 0 kept, 0 scored again; columns: image, tags, '
+    assert command(*line, 'anew.csv')[1].startswith(report)
     assert Path('tags.csv').read_text() == Path('anew.csv').read_text()
 
     line = 'train', '--classes', 'cat,dog', '--captions', folder/'my.txt', *quick, '--out'
@@ -567,9 +568,9 @@ def test_two_trainings_write_no_file_together(folder, command):
     solve = TextLinear.solve
     second = []
 
-    def meanwhile(*args, **how):
+    def meanwhile(*args, **kwargs):
         with mock.patch.object(TextLinear, 'solve', solve): second.append(command(*learn))
-        return solve(*args, **how)
+        return solve(*args, **kwargs)
 
     with mock.patch.object(TextLinear, 'solve', meanwhile):
         assert command(*learn)[0] == 0 and listed() == ['x.safetensors']
@@ -600,8 +601,8 @@ def test_labels_that_are_no_class(option, folder, command):
 
 def test_words_are_added_once(command):
     "Without the spaces around; words for no class are an error"
-    found = read_classes('cat,dog', words=['cat: kitty , moggy', 'cat:moggy']).synonyms['cat']
-    assert [word for word in found if word.strip() in ('kitty', 'moggy')] == ['kitty', 'moggy']
+    synonyms = read_classes('cat,dog', words=['cat: kitty , moggy', 'cat:moggy']).synonyms['cat']
+    assert [word for word in synonyms if word.strip() in ('kitty', 'moggy')] == ['kitty', 'moggy']
     for words in ('kitty', 'cat:'):
         status, _, err = command('tag', 'cat,dog', PHOTOS[0], '--words', words)
         assert status == 1 and f'{words!r} adds no word' in err

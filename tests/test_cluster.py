@@ -37,12 +37,12 @@ def test_the_same_labels(tmp_path):
     lines = [json.dumps(dict(caption=caption)) for caption in captions[300:]]
     (source/'1.jsonl').write_text('\n'.join(lines))
     label_files(VOC2007, source, tmp_path/'labels')
-    found = NounFilter(VOC2007).label(captions, progress=False)
+    labelled = NounFilter(VOC2007).label(captions, progress=False)
     table = pd.read_parquet(tmp_path/'labels')
-    here = dict(zip(table['text'], map(list, table['labels'])))
-    names = [[name for name, named in zip(VOC2007.names, row) if named] for row in found.labels]
-    assert len(table) == len(found)
-    assert here == dict(zip(found.texts, names))
+    by_text = dict(zip(table['text'], map(list, table['labels'])))
+    def names(row): return [name for name, named in zip(VOC2007.names, row) if named]
+    assert len(table) == len(labelled)
+    assert by_text == dict(zip(labelled.texts, map(names, labelled.labels)))
 
     (source/'1.jsonl').write_text('\n'.join([*lines, '{"caption": "a d']))
     with pytest.raises(Exception, match=r'1\.jsonl: line 601'):
@@ -66,8 +66,8 @@ def test_a_worker_unpickles_nothing(kind, tmp_path):
     pickled = pickle.dumps(Touch(tmp_path/'ran'))
     column = pa.array([pickled], pa.large_binary())
     if kind == 'arrow_tensor': column = pa.array([[1]], pa.list_(pa.int64()))
-    about = {'ARROW:extension:name': f'ray.data.{kind}', 'ARROW:extension:metadata': pickled}
-    field = pa.field('caption', column.type, metadata=about)
+    metadata = {'ARROW:extension:name': f'ray.data.{kind}', 'ARROW:extension:metadata': pickled}
+    field = pa.field('caption', column.type, metadata=metadata)
     (tmp_path/'captions').mkdir()
     pq.write_table(pa.table([column], pa.schema([field])), tmp_path/'captions'/'a.parquet')
     with pytest.raises(Exception, match=r'a\.parquet'):

@@ -107,8 +107,8 @@ def test_features_are_the_same():
     "A store, in half precision, may differ by a last digit"
     ours, theirs = clip('second'), clip('cpu')
     tokens = ours.tokenize(TEXTS)
-    for there, here in zip(ours.encode_text(tokens), theirs.encode_text(tokens), strict=True):
-        same(there.cpu().float(), here.float())
+    for on_second, on_cpu in zip(ours.encode_text(tokens), theirs.encode_text(tokens), strict=True):
+        same(on_second.cpu().float(), on_cpu.float())
     assert ours.fingerprint() == theirs.fingerprint()
     for store in (seen, read):
         assert torch.allclose(*(store(on).local for on in DEVICES), rtol=1e-3, atol=1e-4)
@@ -130,8 +130,8 @@ def test_models_are_the_same(name, tmp_path, monkeypatch):
 
 def test_tags_and_probabilities():
     models = [concepts(on) for on in DEVICES]
-    ours, theirs = ([[one.label for one in tags] for tags in model.tags(few(), **QUIET)]
-                    for model in models)
+    def labels(tags): return [tag.label for tag in tags]
+    ours, theirs = ([*map(labels, model.tags(few(), **QUIET))] for model in models)
     assert ours == theirs
     for model in models: calibrate(model, seen('cpu'), photos().labels, **QUIET)
     same(*(model.predict_proba(few(), **QUIET) for model in models))
@@ -168,10 +168,10 @@ def test_a_step_waits_for_nothing(loss, on):
     store = read('second').to(on)
 
     def waits(batch_size: int):
-        with counting() as found:
+        with counting() as counts:
             given = {'features': lambda: store}
             prompts('second', given, loss=loss, batch_size=batch_size, epochs=1)
-        return found
+        return counts
 
     waits(3)                                    # class names are laid out once
     # of a batch: u, U and mask; of each branch: where positives are, and negatives
@@ -183,11 +183,11 @@ def test_a_batch_of_images_waits_for_its_results():
     models = [zero('second'), concepts('second')]
 
     def waits(score, n):
-        with counting() as found: score([few()[0]]*n)
-        return found
+        with counting() as counts: score([few()[0]]*n)
+        return counts
 
-    for score in (lambda some: predict_together(models, some, progress=False),
-                  lambda some: encode_images(clip('second'), some, **QUIET)):
+    for score in (lambda images: predict_together(models, images, progress=False),
+                  lambda images: encode_images(clip('second'), images, **QUIET)):
         more = beyond(waits(score, 33), waits(score, 1))
         assert more.keys() == {'copy to the device', 'copy to the CPU'}
         assert more['copy to the device'] == 1 and more['copy to the CPU'] <= 4

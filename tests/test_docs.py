@@ -38,9 +38,9 @@ def test_the_moving_drawing_shows_a_run():
     noted = json.loads(read(build.images/'learning.json'))
     again = learning.record(steps=3)
     for what in ('classes', 'losses', 'maps'):
-        found = np.array(again[what])
-        wanted = np.array(noted[what][:len(found)])
-        assert np.abs(found - wanted).max() < .02, what
+        computed = np.array(again[what])
+        wanted = np.array(noted[what][:len(computed)])
+        assert np.abs(computed - wanted).max() < .02, what
     assert np.ptp(noted['classes'], axis=0).max() > .1          # they move
     first, last = noted['losses'][0], noted['losses'][-1]
     assert f'from {first:.1f} to {last:.1f}' in learning.ABOUT
@@ -52,7 +52,7 @@ def test_site_is_whole(site):
     """It has a page for each notebook and file about it, its tables are tables, its links lead
     somewhere, and it is no larger than it was"""
     pages = [site/notebook.relative_to(build.nbs) for notebook in build.notebooks()]
-    pages += [site/name.lower() for name in build.about]
+    pages += [site/name.lower() for name in build.root_files]
     for page in pages:
         page = page.with_suffix('.html')
         text = read(page)
@@ -134,8 +134,8 @@ def has_picture(cell) -> bool:
 def test_figures_are_told_in_words():
     for path in build.notebooks():
         for cell in filter(has_picture, build.visible(path).cells):
-            told = cell.metadata.get('mystnb')
-            assert told, f'a figure in {path.name} has no `#| fig-alt:`\n{cell.source}'
+            words = cell.metadata.get('mystnb')
+            assert words, f'a figure in {path.name} has no `#| fig-alt:`\n{cell.source}'
 
 
 # Links, and the class
@@ -148,10 +148,10 @@ def slug(heading: str) -> str:
 @cache
 def headings(path: Path) -> set[str]:
     "What links to the headings and definitions of a notebook end with"
-    found = {slug(text) for text in re.findall(r'^#+ (.+)', prose(path), flags=re.MULTILINE)}
+    anchors = {slug(text) for text in re.findall(r'^#+ (.+)', prose(path), flags=re.MULTILINE)}
     for cell in nbformat.read(path, 4).cells:
-        if cell.cell_type == 'code': found |= set(build.definitions(cell.source))
-    return found
+        if cell.cell_type == 'code': anchors |= set(build.definitions(cell.source))
+    return anchors
 
 
 def test_links_lead_to_headings():
@@ -204,7 +204,7 @@ def test_glossary_is_in_order():
     names = list(terms())
     assert len(names) > 50
     assert names == sorted(names, key=str.lower)
-    for term, told in terms().items():
-        page = re.search(r'\]\(([\w/]+\.ipynb)(?:#[\w-]+)?\)$', told.strip())
+    for term, description in terms().items():
+        page = re.search(r'\]\(([\w/]+\.ipynb)(?:#[\w-]+)?\)$', description.strip())
         assert page, term
         assert (build.nbs/page[1]).is_file(), term

@@ -37,13 +37,13 @@ def server(archives, monkeypatch):
 def root(tmp_path): return tmp_path/'DIR'
 
 
-def fetch(root, *names, **how): fetch_data(names, root, progress=False, tell=str, **how)
+def fetch(root, *names, **options): fetch_data(names, root, progress=False, tell=str, **options)
 
 
 def files(root) -> list[str]:
     "All files of the data sets, without what is being fetched"
-    found = [path.relative_to(root) for path in root.rglob('*') if path.is_file()]
-    return sorted(file.as_posix() for file in found if file.parts[0] != '.download')
+    paths = [path.relative_to(root) for path in root.rglob('*') if path.is_file()]
+    return sorted(file.as_posix() for file in paths if file.parts[0] != '.download')
 
 
 def only(monkeypatch, archive, **changes):
@@ -84,8 +84,8 @@ def test_readers_name_these_archives(root):
         ('captions', lambda root: read_sentences(root, 'coco')),
         ('narratives', lambda root: read_sentences(root, 'nuswide')),
     ):
-        with pytest.raises(FileNotFoundError) as told: call(root)
-        assert any(archive.name in str(told.value) for archive in DATA_SETS[name].archives)
+        with pytest.raises(FileNotFoundError) as error: call(root)
+        assert any(archive.name in str(error.value) for archive in DATA_SETS[name].archives)
 
 
 @pytest.mark.parametrize('ranges', [True, False])
@@ -101,7 +101,7 @@ def test_a_torn_download_goes_on(server, root, ranges):
 
 def test_ctrl_c_keeps_what_was_fetched(server, root, monkeypatch, capsys):
     class Stopped:
-        def __init__(self, *args, **how): pass
+        def __init__(self, *args, **kwargs): pass
         def __enter__(self): return self
         def __exit__(self, *args): pass
         def update(self, count): raise KeyboardInterrupt
@@ -197,12 +197,12 @@ def test_a_server_leads_to_no_file(server, tmp_path):
 
 def test_files_that_are_there_stay(server, root):
     "The same ones are fine; others are an error, and nothing has moved"
-    own = root/'VOCdevkit/VOC2007/ImageSets/Main/cat_test.txt'
-    own.parent.mkdir(parents=True)
-    own.write_text('mine')
+    path = root/'VOCdevkit/VOC2007/ImageSets/Main/cat_test.txt'
+    path.parent.mkdir(parents=True)
+    path.write_text('mine')
     with pytest.raises(FileExistsError, match='cat_test.txt differs'): fetch(root, 'voc2007')
-    assert own.read_text() == 'mine' and not any('dog_test' in file for file in files(root))
-    own.unlink()
+    assert path.read_text() == 'mine' and not any('dog_test' in file for file in files(root))
+    path.unlink()
     fetch(root, 'voc2007', keep=True)
     asked = [name for name, _ in server.asked]
     kept = ['VOCtest_06-Nov-2007.tar', 'annotations_trainval2017.zip']

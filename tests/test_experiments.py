@@ -72,25 +72,25 @@ def test_a_row_says_its_limit(tmp_path):
     "So that a quick look is not taken for the whole; rows of both are kept"
     out = tmp_path/'results.csv'
     for limit in (12, 9, 12):
-        how = {'only': ['zero-shot CLIP'], 'limit': limit, 'seeds': [1]}
-        frame = compare_family(clip(), out=out, progress=False, **how)
+        options = {'only': ['zero-shot CLIP'], 'limit': limit, 'seeds': [1]}
+        frame = compare_family(clip(), out=out, progress=False, **options)
         assert list(frame['method']) == ['zero-shot CLIP', 'zero-shot CLIP, relative']
     rows = pd.read_csv(out)
-    told = {row.n_photos: row.captions for row in rows.itertuples()}
-    assert told == {12: 'COCO val2017, the first 12', 9: 'COCO val2017, the first 9'}
+    captions = {row.n_photos: row.captions for row in rows.itertuples()}
+    assert captions == {12: 'COCO val2017, the first 12', 9: 'COCO val2017, the first 9'}
     assert len(rows) == 4
 
 
 def test_a_row_is_of_one_preparation(tmp_path):
     "Of images by the same CLIP; rows of an older file, which does not say it, stay"
     out = tmp_path/'results.csv'
-    how = {'only': ['zero-shot CLIP'], 'limit': 4, 'out': out, 'progress': False}
+    options = {'only': ['zero-shot CLIP'], 'limit': 4, 'out': out, 'progress': False}
     squeezed = load_clip(device='cpu', crop=False)
-    for one in (clip(), squeezed, clip()): compare_family(one, **how)
+    for one in (clip(), squeezed, clip()): compare_family(one, **options)
     rows = pd.read_csv(out)
     assert len(rows) == 4 and rows['preparation'].nunique() == 2
     rows[:2].drop(columns='preparation').to_csv(out, index=False)
-    compare_family(clip(), **how)
+    compare_family(clip(), **options)
     assert list(pd.read_csv(out)['preparation'].isna()) == [True, True, False, False]
 
 
@@ -183,5 +183,5 @@ def test_thresholds_know_their_images(tmp_path):
     for copied, photo in zip(copies, reversed(PHOTOS)): copied.write_bytes(photo.read_bytes())
     for images, fitted in ((copies, ['mine']), (reference_photos()[4:8], [])):
         table = replace(photos(images), table='labels.tsv')
-        found = evaluate_model({'mine': model}, table, by_names=False, progress=False)
-        assert found.fitted == fitted
+        evaluation = evaluate_model({'mine': model}, table, by_names=False, progress=False)
+        assert evaluation.fitted == fitted

@@ -97,7 +97,7 @@ def test_any_unreadable_image_can_be_skipped(tmp_path):
     clip = load_clip(device='cpu')
     odd = [PHOTO, tmp_path/'missing.jpg', saved(PHOTO, 'JPEG')[:900], b'', PHOTO]
 
-    def encode(**how): return encode_images(clip, odd, progress=False, **how)
+    def encode(**options): return encode_images(clip, odd, progress=False, **options)
 
     with pytest.warns(UserWarning, match='Skipped'):
         store = encode(path=tmp_path/'features', on_error='skip')
@@ -136,8 +136,8 @@ def test_arrays_are_one_image_or_many():
     "An array's sides say which"
     a = np.asarray(PHOTO)
     for given, count in ((a, 1), (a[None], 1), (np.stack([a, a]), 2), (a[..., 0], 1), ([a, a], 2)):
-        found = as_images(given)
-        assert len(found) == count and open_rgb(found[0]).size == (48, 40)
+        images = as_images(given)
+        assert len(images) == count and open_rgb(images[0]).size == (48, 40)
     assert as_images(np.array(['a.jpg', 'b.jpg'])).tolist() == ['a.jpg', 'b.jpg']
 
 

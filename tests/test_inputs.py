@@ -80,8 +80,9 @@ def test_prompts_begin_at_words():
     "With `init='a photo of a'` they are at first the hand-written ones, and learn from there."
     texts = [f'a photo of a {name}.' for name in NAMES]
     by_hand = F.normalize(clip().encode_text(clip().tokenize(texts))[0], dim=-1)
-    for own in (False, True):
-        model = TaIDPT(clip(), NAMES, 4, init='a photo of a', class_specific=own, epochs=1, lr=1e-6)
+    for class_specific in (False, True):
+        model = TaIDPT(
+            clip(), NAMES, 4, init='a photo of a', class_specific=class_specific, epochs=1, lr=1e-6)
         start = model.fresh_prompts(model.recipe_for(None))
         start.begin_at(model.init)
         for E in start(): assert (E - by_hand).abs().max() < 1e-6
@@ -122,8 +123,8 @@ def test_searches_take_lists():
     rows = [int(photos.labels[:, c].nonzero()[0]) for c in (0, 1)]*2        # halves show both
     images = [str(photos.images[i]) for i in rows]
     y = [photos.labels[i].int().tolist() for i in rows]
-    own = CoOp(clip(), names, 2, epochs=1)
-    assert len(cross_val_score(own, images, y, cv=2, error_score='raise')) == 2
+    learner = CoOp(clip(), names, 2, epochs=1)
+    assert len(cross_val_score(learner, images, y, cv=2, error_score='raise')) == 2
 
 
 @pytest.mark.parametrize('change', ['loss', 'third', 'coop'])
@@ -153,9 +154,9 @@ def test_changes_of_the_tutorial(change, tmp_path):
         assert back.tags(seen) == model.tags(seen)
         return model
 
-    here = {'clip': clip(), 'classes': photos.classes, 'photos': photos, 'seen': seen}
-    exec(cells['yi-imports'], here)
-    exec(cells[f'yi-{change}-1'], here | {'learned': learned})
+    namespace = {'clip': clip(), 'classes': photos.classes, 'photos': photos, 'seen': seen}
+    exec(cells['yi-imports'], namespace)
+    exec(cells[f'yi-{change}-1'], namespace | {'learned': learned})
 
 
 # Settings and data that nothing can be made of: one sentence

@@ -34,21 +34,21 @@ def build_wheel(tmp_path: Path) -> Path:
 
 def package_files() -> set[str]:
     "The files of the package, as they are to be in the wheel"
-    found = [path for path in (ROOT/'taidpt').rglob('*') if '__pycache__' not in path.parts]
-    return {path.relative_to(ROOT).as_posix() for path in found if path.is_file()}
+    paths = [path for path in (ROOT/'taidpt').rglob('*') if '__pycache__' not in path.parts]
+    return {path.relative_to(ROOT).as_posix() for path in paths if path.is_file()}
 
 
 def check_content(wheel: Path):
     "It holds the package with all its data and its licences, and nothing else"
     archive = zipfile.ZipFile(wheel)
     names = set(archive.namelist())
-    about = {name.split('.dist-info/')[1]: name for name in names if '.dist-info/' in name}
-    folders = {name.split('/')[0] for name in names - set(about.values())}
+    dist_info = {name.split('.dist-info/')[1]: name for name in names if '.dist-info/' in name}
+    folders = {name.split('/')[0] for name in names - set(dist_info.values())}
     assert folders == {'taidpt'}
     missing = sorted(package_files() - names)
     assert not missing, f'not in the wheel: {missing}'
-    assert about.keys() >= {'licenses/LICENSE', 'licenses/LICENSES.md'}
-    metadata = archive.read(about['METADATA']).decode()
+    assert dist_info.keys() >= {'licenses/LICENSE', 'licenses/LICENSES.md'}
+    metadata = archive.read(dist_info['METADATA']).decode()
     relative = re.search(r'(?:\]\(|src="|srcset=")(?!https?:|#)', metadata)
     assert not relative, 'PyPI shows the README elsewhere: its links must be whole'
 

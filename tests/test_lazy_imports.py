@@ -75,9 +75,9 @@ def test_bars_are_for_terminals_and_waiting_threads_sleep():
 
 
 def test_explaining_needs_no_torch():
-    *said, modules = loaded(EXPLAIN, ['torch', *HEAVY])
+    *lines, modules = loaded(EXPLAIN, ['torch', *HEAVY])
     assert modules == ''
-    of_dogs = [line.split('->')[1] for line in said if "'dogs' ->" in line]
+    of_dogs = [line.split('->')[1] for line in lines if "'dogs' ->" in line]
     assert sum('dog' in result for result in of_dogs) == 4
 
 

@@ -41,8 +41,8 @@ def groups() -> list[str]:
 
 def promised(*names: str) -> list[Requirement]:
     "What settings.ini requires in these groups; in all, if none is named"
-    said = settings()
-    return [Requirement(text) for name in names or groups() for text in said[name].split()]
+    config = settings()
+    return [Requirement(text) for name in names or groups() for text in config[name].split()]
 
 
 def lower_bounds(need: Requirement) -> list[Version]:
@@ -60,20 +60,20 @@ def lowest() -> dict[str, Version]:
 
 def installed() -> dict[str, Version]:
     "The version of each package that is here"
-    found = {}
+    versions = {}
     for name in lowest():
         try: given = Version(version(name))
         except PackageNotFoundError: continue
-        found[name] = Version(given.public)                  # torch 2.13.0+cpu is 2.13.0
-    return found
+        versions[name] = Version(given.public)                  # torch 2.13.0+cpu is 2.13.0
+    return versions
 
 
 def test_bounds_are_kept():
     "By what is installed here; in `make test-lowest`, by exactly that"
-    here = installed()
+    versions = installed()
     needed = {need.name for need in promised('requirements')}
-    assert needed <= here.keys(), f'not installed: {needed - here.keys()}'
-    for name, given in here.items():
+    assert needed <= versions.keys(), f'not installed: {needed - versions.keys()}'
+    for name, given in versions.items():
         bound = lowest()[name]
         kept = given == bound if LOWEST else given >= bound
         assert kept, f'{name} {given}, and the bound is {bound}'
@@ -114,21 +114,21 @@ def test_what_is_imported_is_required():
 
 def test_what_only_the_app_needs_is_its_extra():
     "And scipy is nobody's, as scikit-learn brings it"
-    app, everybody = (
-        {need.name for need in promised(group)} for group in ('app_requirements', 'requirements'))
+    def names(group): return {need.name for need in promised(group)}
+    app, everybody = names('app_requirements'), names('requirements')
     assert 'nbformat' in app and not {'nbformat', 'scipy'} & everybody
 
 
 def test_pythons():
     "One range in settings.ini, pyproject.toml, Makefile and workflow; both its ends are tested"
-    def said(name): return (ROOT/name).read_text(encoding='utf-8')
+    def text_of(name): return (ROOT/name).read_text(encoding='utf-8')
 
     low = settings()['min_python']
     high = settings()['max_python']
-    assert f'requires-python=">={low}"' in said('pyproject.toml')
-    matrix = re.search(r'matrix: \{python: \[(.+?)\]', said('.github/workflows/test.yml'))
+    assert f'requires-python=">={low}"' in text_of('pyproject.toml')
+    matrix = re.search(r'matrix: \{python: \[(.+?)\]', text_of('.github/workflows/test.yml'))
     assert re.findall(r'[\d.]+', matrix[1]) == [low, high]
-    assert f'LOWEST_PYTHON ?= {low}\n' in said('Makefile')
+    assert f'LOWEST_PYTHON ?= {low}\n' in text_of('Makefile')
 
 
 if __name__ == '__main__':

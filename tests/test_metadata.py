@@ -59,12 +59,12 @@ def test_links_of_the_readme():
 
 def data_files() -> list[str]:
     "All files that are no code"
-    found = []
+    files = []
     for folder in FOLDERS:
         for path in sorted((ROOT/folder).rglob('*')):
             made = {'__pycache__', '.ipynb_checkpoints'} & set(path.parts)
-            if path.is_file() and not made: found.append(path.relative_to(ROOT).as_posix())
-    return found
+            if path.is_file() and not made: files.append(path.relative_to(ROOT).as_posix())
+    return files
 
 
 def test_each_file_of_data_has_a_licence():

@@ -200,8 +200,8 @@ def test_a_clone_of_a_wrapper():
 
 @pytest.mark.parametrize('method', [TaIDPT, TextLinear])
 def test_a_checkpoint_has_the_thresholds_of_its_model(method, tmp_path):
-    how = SMALL | {'batch_size': 3} if method is TaIDPT else {}
-    model = method(clip(), NAMES, templates=False, **how)
+    settings = SMALL | {'batch_size': 3} if method is TaIDPT else {}
+    model = method(clip(), NAMES, templates=False, **settings)
     labels = [[1, 0, 1], [0, 1, 0], [0, 1, 1], [1, 0, 0], [0, 1, 0], [0, 0, 1]]
     train = LabeledTexts(TEXTS, torch.tensor(labels), NAMES, dropped=44)
     model.fit(train, checkpoint=tmp_path/'run.safetensors', progress=False)

@@ -94,10 +94,10 @@ def test_weights_are_tensors(tmp_path):
 @pytest.mark.filterwarnings('ignore:No settings are known', 'ignore:RN50 has GELU')
 def test_a_file_of_openai(tmp_path, monkeypatch):
     "Their own file is known by its SHA-256 under any name, and has their GELU; others do not."
-    about = open_clip.get_model_config('RN50')
-    about['vision_cfg'] |= {'layers': [1, 1, 1, 1], 'width': 8, 'image_size': 32}
-    about['text_cfg'] |= {'width': 64, 'heads': 1, 'layers': 1}
-    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, 'RN50', about)
+    config = open_clip.get_model_config('RN50')
+    config['vision_cfg'] |= {'layers': [1, 1, 1, 1], 'width': 8, 'image_size': 32}
+    config['text_cfg'] |= {'width': 64, 'heads': 1, 'layers': 1}
+    monkeypatch.setitem(open_clip.factory._MODEL_CONFIGS, 'RN50', config)
     theirs = open_clip.create_model('RN50', force_quick_gelu=True)
     file = tmp_path/'any name'
     torch.save(theirs.state_dict(), file)       # theirs is TorchScript, which open_clip reads
@@ -220,12 +220,12 @@ class WithFile(TaIDPT):
 def test_a_class_of_ones_own_is_loaded(tmp_path):
     "From inside a wrapper, too; a function that is its default comes back with it."
     path = tmp_path/'m.safetensors'
-    own = WithFile(clip(), NAMES, table=Path('mine.csv'), n_ctx=2, epochs=1)
-    around = Attended(own.fit(TEXTS, progress=False), TEXTS)
+    model = WithFile(clip(), NAMES, table=Path('mine.csv'), n_ctx=2, epochs=1)
+    around = Attended(model.fit(TEXTS, progress=False), TEXTS)
     around.save(path)
     back = load_model(path, clip())
-    own = back.model
-    assert (own.n_ctx, own.table, own.loss) == (2, 'mine.csv', mine)
+    model = back.model
+    assert (model.n_ctx, model.table, model.loss) == (2, 'mine.csv', mine)
     assert torch.equal(back.predict(seen()), around.predict(seen()))
 
 
@@ -294,24 +294,24 @@ def test_stopped_encoding_goes_on(tmp_path, monkeypatch):
             (encode_texts, TEXTS, 'encode_text', 4),
             (encode_images, images, 'encode_maps', 3)):
         path = tmp_path/encode.__name__
-        own = FrozenCLIP(clip().model, clip().tokenizer, clip().preprocess)
+        frozen = FrozenCLIP(clip().model, clip().tokenizer, clip().preprocess)
         with monkeypatch.context() as m, pytest.raises(KeyboardInterrupt):
-            m.setattr(own, method, stopping(getattr(own, method), 1))
-            encode(own, items, path, progress=False)
+            m.setattr(frozen, method, stopping(getattr(frozen, method), 1))
+            encode(frozen, items, path, progress=False)
         assert len(list(path.iterdir())) == 1
         with pytest.raises(ValueError, match='was stopped'): FeatureStore.load(path)
         with monkeypatch.context() as m:
-            m.setattr(own, method, stopping(getattr(own, method), calls - 1))
-            store = encode(own, items, path, progress=False)
-            assert equal(store, encode(own, items, path, progress=False))
-        assert equal(store, encode(own, items, progress=False))
+            m.setattr(frozen, method, stopping(getattr(frozen, method), calls - 1))
+            store = encode(frozen, items, path, progress=False)
+            assert equal(store, encode(frozen, items, path, progress=False))
+        assert equal(store, encode(frozen, items, progress=False))
         assert equal(store, FeatureStore.load(path))
-        assert equal(store.take([5, 0]), encode(own, items, progress=False).take([5, 0]))
+        assert equal(store.take([5, 0]), encode(frozen, items, progress=False).take([5, 0]))
 
 
-def partial_sizes(path, about, items, size, *args):
+def partial_sizes(path, recipe, items, size, *args):
     "Features in parts of four items"
-    return feature_files.stored_features(path, about, items, 4, *args)
+    return feature_files.stored_features(path, recipe, items, 4, *args)
 
 
 def test_parts_of_another_run(tmp_path):
@@ -328,10 +328,10 @@ def test_a_stopped_second_run(tmp_path, monkeypatch):
     "Its parts are not joined with those of the first, even of as many sentences by the same CLIP."
     monkeypatch.setattr('taidpt.encode.stored_features', partial_sizes)
     encode_texts(clip(), TEXTS, tmp_path, progress=False)
-    own = FrozenCLIP(clip().model, clip().tokenizer, clip().preprocess)
-    monkeypatch.setattr(own, 'encode_text', stopping(own.encode_text, 1))
+    frozen = FrozenCLIP(clip().model, clip().tokenizer, clip().preprocess)
+    monkeypatch.setattr(frozen, 'encode_text', stopping(frozen.encode_text, 1))
     with pytest.raises(KeyboardInterrupt):
-        encode_texts(own, TEXTS[::-1], tmp_path, progress=False)
+        encode_texts(frozen, TEXTS[::-1], tmp_path, progress=False)
     with pytest.raises(ValueError, match='several runs'): FeatureStore.load(tmp_path)
 
 
@@ -355,9 +355,9 @@ def test_skipped_images_are_not_measured(tmp_path):
     "An image that could not be read does not count as one without classes."
     broken = tmp_path/'broken.jpg'
     broken.write_bytes(b'no image')
-    some, labels = [*photos(), broken], [*LABELS, [0, 1]]
+    images, labels = [*photos(), broken], [*LABELS, [0, 1]]
     with pytest.warns(UserWarning, match='Skipped'):
-        store = encode_images(clip(), some, on_error='skip', progress=False)
+        store = encode_images(clip(), images, on_error='skip', progress=False)
     for measure in (lambda: concepts().score(store, labels),
                     lambda: TextConcepts(clip(), NAMES).fit(
                         TEXTS, val=(store, labels), progress=False)):

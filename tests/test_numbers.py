@@ -29,10 +29,10 @@ def text_of(page: str) -> str: return (ROOT/page).read_text(encoding='utf-8')
 def result(method: str, where: tuple[str, str] = VOC2012, relative: bool = False,
            baseline: str = 'zero-shot CLIP'):
     "A row of results.csv"
-    [found] = [
+    [row] = [
         r for r in bundled_results(baseline).itertuples()
         if (r.photos, r.classes, r.method, r.relative) == (*where, method, relative)]
-    return found
+    return row
 
 
 def interval(row) -> Interval: return Interval(row.mAP, row.low, row.high)
@@ -84,9 +84,9 @@ def test_numbers_kept_beside_a_table_are_its_own(page):
         assert low == high or f'{value:+.1f} ({low:+.1f} to {high:+.1f})' in seen, name
 
 
-def close(told: Interval, stored: Interval) -> bool:
+def close(shown: Interval, stored: Interval) -> bool:
     "Within rounding: of the page to tenths, of the file to hundredths"
-    return told == pytest.approx(stored, abs=.0561)
+    return shown == pytest.approx(stored, abs=.0561)
 
 
 # README
@@ -103,16 +103,16 @@ def test_the_table_of_the_readme():
     "These rows, no other, with the numbers of results.csv"
     lines = re.findall(r'^\| (.+?) \| .+ \| (\d.+) \|$', text_of('README.md'), re.MULTILINE)
     assert [name for name, _ in lines] == [*ROWS]
-    for name, told in lines:
+    for name, cell in lines:
         baseline = 'TaI-DPT' if name == CONTROL else 'zero-shot CLIP'
-        assert close(number(told), interval(result(ROWS[name], baseline=baseline))), name
+        assert close(number(cell), interval(result(ROWS[name], baseline=baseline))), name
 
 
 def test_animals_and_the_rest_in_the_readme():
-    told = re.search(r'reaches ([\d.]+) on the five animals and ([\d.]+) on the other .eight',
-                     text_of('README.md'))
+    match = re.search(r'reaches ([\d.]+) on the five animals and ([\d.]+) on the other .eight',
+                      text_of('README.md'))
     *_, measured = cells_of(shown_by('paper/family'), 'zero-shot CLIP')
-    assert [float(x) for x in told.groups()] == [number(cell).value for cell in measured]
+    assert [float(x) for x in match.groups()] == [number(cell).value for cell in measured]
 
 
 # Pages that measure again what results.csv holds
@@ -133,7 +133,7 @@ MINI = {
 }
 
 
-def told_and_stored(text: str, row: str, method: str, page: str) -> list[tuple]:
+def shown_and_stored(text: str, row: str, method: str, page: str) -> list[tuple]:
     "What a row of a page's table says, and the row of results.csv, column by column"
     first, *_ = cells_of(text, row)
     stored = [result(method, where) for where in COLUMNS[page]]
@@ -143,24 +143,24 @@ def told_and_stored(text: str, row: str, method: str, page: str) -> list[tuple]:
 @pytest.mark.parametrize('row, method', SCALE.items())
 def test_the_page_of_the_scale(row, method):
     "The same captions, rules and seeds: the same mAP"
-    for told, stored in told_and_stored(shown_by('paper/ablations'), row, method, 'scale'):
-        assert number(told).value == pytest.approx(stored.mAP, abs=.0561), stored
+    for shown, stored in shown_and_stored(shown_by('paper/ablations'), row, method, 'scale'):
+        assert number(shown).value == pytest.approx(stored.mAP, abs=.0561), stored
 
 
 @pytest.mark.parametrize('row, method', MINI.items())
 def test_the_card_of_the_embedded_clip(row, method):
     "On its page, and beside its weights"
     for text in (shown_by('paper/train_mini_clip'), text_of('taidpt/data/mini_clip/README.md')):
-        for told, stored in told_and_stored(text, row, method, 'train_mini_clip'):
-            assert float(told.partition(' ±')[0]) == pytest.approx(stored.mAP, abs=.0561), stored
+        for shown, stored in shown_and_stored(text, row, method, 'train_mini_clip'):
+            assert float(shown.partition(' ±')[0]) == pytest.approx(stored.mAP, abs=.0561), stored
 
 
 @pytest.mark.parametrize('method', ['zero-shot CLIP', 'zero-shot CLIP with DPT'])
 def test_table_1_without_learning(method):
     "Only what learns depends on the rules of the noun filter"
     for row, photos in (('COCO', 'coco_dev'), ('VOC2012', 'voc2012_dev')):
-        [told] = cells_of(shown_by('paper/table1'), f'{row} photos | voc2007 | {method}')
-        assert close(number(' '.join(told[:2])), interval(result(method, (photos, 'voc2007'))))
+        [cells] = cells_of(shown_by('paper/table1'), f'{row} photos | voc2007 | {method}')
+        assert close(number(' '.join(cells[:2])), interval(result(method, (photos, 'voc2007'))))
 
 
 def test_results_in_the_first_lesson():
@@ -169,7 +169,7 @@ def test_results_in_the_first_lesson():
         re.MULTILINE)
     assert [method for method, _ in lines] == [
         'zero-shot CLIP', 'zero-shot CLIP with DPT', "TaI-DPT, the paper's recipe", 'TaI-DPT']
-    for method, told in lines: assert close(number(told), interval(result(method)))
+    for method, cell in lines: assert close(number(cell), interval(result(method)))
 
 
 # Prose
@@ -287,17 +287,17 @@ def as_pattern(sentence: str) -> str:
     return re.escape(sentence).replace(r'\{\}', r'(-?\d+(?:\.\d+)?)')
 
 
-REPEATED += [(prose_of(page), as_pattern(said), values) for page, said, values in SENTENCES]
+REPEATED += [(prose_of(page), as_pattern(sentence), values) for page, sentence, values in SENTENCES]
 
 
 @pytest.mark.parametrize('text, pattern, values', REPEATED)
 def test_prose_repeats_its_source(text, pattern, values):
-    found = re.search(pattern, text)
-    assert found, 'the page says it otherwise: follow it here'
-    for told, value in zip(found.groups(), values, strict=True):
-        digit = 10**-len(told.partition('.')[2])
+    match = re.search(pattern, text)
+    assert match, 'the page says it otherwise: follow it here'
+    for printed, value in zip(match.groups(), values, strict=True):
+        digit = 10**-len(printed.partition('.')[2])
         within = digit/2 + min(.011, digit/2)
-        assert float(told.replace(',', '')) == pytest.approx(value, abs=within)
+        assert float(printed.replace(',', '')) == pytest.approx(value, abs=within)
 
 
 def test_a_larger_clip_is_promised_no_number():
@@ -338,7 +338,7 @@ def test_agreement_is_claimed_as_it_is_tested():
         r'def close\(ours, published, tolerance=(1e-\d)\)', r'"grad_ctx_\{\}", (1e-\d)\)',
         r'distance <= (2e-\d) and as_exact')
     wanted = [re.findall(pattern, tests) for pattern in patterns]
-    assert all(len(found) == 1 for found in wanted)
+    assert all(len(matches) == 1 for matches in wanted)
     claim = re.compile(
         r'losses (?:agree )?[^.;|]*?to (1e-\d), +gradients to (1e-\d), [^.;|]*? to (\de-\d)')
     pages = {
@@ -346,5 +346,5 @@ def test_agreement_is_claimed_as_it_is_tested():
         'CHANGELOG.md': text_of('CHANGELOG.md'),
         'reproduce_the_paper': prose_of('tutorials/reproduce_the_paper')}
     for page, text in pages.items():
-        told = claim.findall(re.sub(r'\s+', ' ', text))
-        assert told == [tuple(found for [found] in wanted)], page
+        claimed = claim.findall(re.sub(r'\s+', ' ', text))
+        assert claimed == [tuple(tolerance for [tolerance] in wanted)], page

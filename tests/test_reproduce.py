@@ -39,8 +39,8 @@ def table(data, tmp_path, monkeypatch):
     monkeypatch.setattr('taidpt.paper.pictures.coop_epochs', lambda shots: 2)
 
     def run(what, *more):
-        told = f'reproduce {what} --data {data} --seeds 1 --out {tmp_path}'
-        assert main([*told.split(), *more]) == 0
+        line = f'reproduce {what} --data {data} --seeds 1 --out {tmp_path}'
+        assert main([*line.split(), *more]) == 0
         got = json.loads((tmp_path/f'{what}.json').read_text())
         text = (tmp_path/f'{what}.md').read_text()
         assert text.startswith(f'# {got["title"]}\n') and text.count('\n| ') == len(got['rows']) + 2
@@ -99,11 +99,11 @@ def test_dualcoop_as_published(table, tmp_path, monkeypatch):
     )
 
 
-def as_openai(origin, **how):
+def as_openai(origin, **settings):
     "The embedded CLIP as if `load_clip` had found these weights"
-    found = copy.copy(load_clip(device='cpu'))
-    found.name, found.origin, found.prepared = origin, origin, Prepared(**how)
-    return found
+    clip = copy.copy(load_clip(device='cpu'))
+    clip.name, clip.origin, clip.prepared = origin, origin, Prepared(**settings)
+    return clip
 
 
 @pytest.mark.parametrize(
@@ -140,10 +140,10 @@ def test_coop_augments(data, tmp_path, monkeypatch):
         'taidpt.paper.pictures.cropped',
         lambda image, rng, size: sizes.append(size) or cropped(image, rng, size),
     )
-    how = dict(seeds=(1,), out=tmp_path, progress=False)
-    reproduce('fig6', data, **how, limit=36, shots=(1, 2))
+    options = dict(seeds=(1,), out=tmp_path, progress=False)
+    reproduce('fig6', data, **options, limit=36, shots=(1, 2))
     assert not sizes and asked == [50, 100]
-    reproduce('fig6', data, **how, shots=(1,), coop={'epochs': 3})
+    reproduce('fig6', data, **options, shots=(1,), coop={'epochs': 3})
     assert set(sizes) == {224} and asked[2:] == [3]
 
 
@@ -153,8 +153,8 @@ def test_broken_image(data, tmp_path, capsys):
     shutil.copytree(data, broken)
     image = min((broken/'VOCdevkit/VOC2007/JPEGImages').iterdir())
     image.write_bytes(b'')
-    told = f'reproduce table3 --data {broken} --limit 36 --seeds 1 --out {tmp_path}/out'
-    assert main(told.split()) == 1
+    line = f'reproduce table3 --data {broken} --limit 36 --seeds 1 --out {tmp_path}/out'
+    assert main(line.split()) == 1
     assert image.name in capsys.readouterr().err
 
 
@@ -165,6 +165,6 @@ def test_method_of_your_own(tmp_path, monkeypatch, capsys):
     method = cells['yi-method-1'].partition('\nmodel = ')[0]
     (tmp_path/'mine.py').write_text(f'{cells["yi-imports"]}\n\n{method}')
     monkeypatch.chdir(tmp_path)
-    told = 'reproduce family --member mine.py:Alone --only concepts --classes person,bus,cat'
-    assert main([*told.split(), '--limit', '200', '--seeds', '1', '--out', '.']) == 0
+    line = 'reproduce family --member mine.py:Alone --only concepts --classes person,bus,cat'
+    assert main([*line.split(), '--limit', '200', '--seeds', '1', '--out', '.']) == 0
     assert '\n| Alone |' in capsys.readouterr().out

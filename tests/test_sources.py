@@ -34,15 +34,15 @@ def as_read(text: str) -> list[str]:
 
 def quotations(text: str) -> list[str]:
     "What stands in quotation marks in the sentences, and the rows of tables, that name the paper"
-    found = []
+    quotes = []
     for line in CODE.sub(' ', text).splitlines():
         quoted = [a or b for a, b in QUOTED.findall(line)]
         masked = QUOTED.sub('«»', line)  # so that no sentence ends in a quotation
         ends = r'$' if line.startswith('|') else r'(?<=[.!?:»])\s+(?=[A-Z])'
         for sentence in re.split(ends, masked):
-            here = [quoted.pop(0) for _ in range(sentence.count('«»'))]
-            if NAMED.search(sentence): found += here
-    return found
+            in_sentence = [quoted.pop(0) for _ in range(sentence.count('«»'))]
+            if NAMED.search(sentence): quotes += in_sentence
+    return quotes
 
 
 def missing(quotation: str, paper: list[str]) -> list[str]:
@@ -54,18 +54,18 @@ def missing(quotation: str, paper: list[str]) -> list[str]:
 def texts(path: Path) -> list[str]:
     "Prose of a page, and the tables that its code made"
     if path.suffix == '.md': return [path.read_text('utf-8')]
-    found = []
+    parts = []
     for cell in nbformat.read(path, as_version=4).cells:
-        if cell.cell_type == 'markdown': found.append(cell.source)
+        if cell.cell_type == 'markdown': parts.append(cell.source)
         made = [output.get('data', {}) for output in cell.get('outputs', [])]
-        found += [data['text/markdown'] for data in made if 'text/markdown' in data]
-    return found
+        parts += [data['text/markdown'] for data in made if 'text/markdown' in data]
+    return parts
 
 
 @pytest.mark.skipif(not PAPER.exists(), reason="the paper's text is not beside the checkout")
 def test_the_papers_words_are_in_the_paper():
     paper = as_read(PAPER.read_text('utf-8'))
     pages = [ROOT/'README.md', *sorted((ROOT/'nbs').glob('**/*.ipynb'))]
-    found = [(path.stem, one) for path in pages for text in texts(path) for one in quotations(text)]
-    assert len(found) >= 10
-    assert not [(page, one) for page, one in found if missing(one, paper)]
+    cited = [(path.stem, one) for path in pages for text in texts(path) for one in quotations(text)]
+    assert len(cited) >= 10
+    assert not [(page, one) for page, one in cited if missing(one, paper)]

@@ -53,8 +53,8 @@ def page(tmp_path) -> Path:
 def with_words(**words) -> bytes:
     "A tagger that says something else"
     model = onnx.load_from_string(tagger())
-    about = json.loads(model.metadata_props[0].value)
-    helper.set_model_props(model, {'taidpt': json.dumps(about | words)})
+    metadata = json.loads(model.metadata_props[0].value)
+    helper.set_model_props(model, {'taidpt': json.dumps(metadata | words)})
     return model.SerializeToString()
 
 
@@ -134,8 +134,8 @@ def test_a_probability_lies_between_0_and_1(probability, tmp_path, capsys):
 
 def test_threads_share_a_tagger(ready):
     images = [np.full((8, 8, 3), grey, np.uint8) for grey in range(0, 250, 5)]
-    with ThreadPoolExecutor(8) as pool: found = list(pool.map(ready.predict, images))
-    assert np.allclose(np.concatenate(found), ready.predict(images))
+    with ThreadPoolExecutor(8) as pool: scores = list(pool.map(ready.predict, images))
+    assert np.allclose(np.concatenate(scores), ready.predict(images))
 
 
 # Tiles
@@ -155,11 +155,11 @@ def test_tiles_of_a_tagger_are_those_of_its_model(tmp_path, capsys, monkeypatch)
     assert np.allclose(tiled.rule().limits, ours.rule().limits, atol=1e-4)
     assert repr(tiled) == 'Tiled(m.onnx: 3 classes, 2)'
 
-    found = []
+    printed = []
     for name in 'm.safetensors', 'm.onnx':
         assert main(['tag', name, *photos.images, '--tiles', 2]) == 0
-        found.append(capsys.readouterr().out)
-    assert found[0] == found[1]
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1]
     table = ['tag', 'm.onnx', *photos.images, '--tiles', 2, '--out', 'tags.csv']
     for new in 3, 0:                                    # the second time none is scored again
         assert main(table) == 0
@@ -187,17 +187,18 @@ def test_a_page_stays_in_its_folder(tmp_path, capsys):
     ZeroShotCLIP(clip(), ClassSet('../../elsewhere', ['cat', 'dog'])).save(path)
     assert main(['export', path, '--page', page]) == 0
     assert {p.parent for p in tmp_path.rglob('*') if p.is_file()} == {tmp_path, page}
-    about = json.loads((page/'page.json').read_text())
-    assert (page/about['classes']['../../elsewhere']).exists()
+    page_json = json.loads((page/'page.json').read_text())
+    assert (page/page_json['classes']['../../elsewhere']).exists()
 
 
 def test_sets_of_a_page_have_graphs_of_their_own(tmp_path):
     names = ['clip-tower', 'a/b', 'a-b', 'A/B']
     export_page({name: zero_shot() for name in names}, tmp_path)
-    about = json.loads((tmp_path/'page.json').read_text())
-    assert list(about['classes']) == names
+    page_json = json.loads((tmp_path/'page.json').read_text())
+    assert list(page_json['classes']) == names
     graphs = {file for file in content(tmp_path) if file.endswith('.onnx')}
-    assert graphs == {'clip-tower.onnx', *about['classes'].values()} == about['bytes'].keys()
+    named = {'clip-tower.onnx', *page_json['classes'].values()}
+    assert graphs == named == page_json['bytes'].keys()
     assert len({name.casefold() for name in graphs}) == 5
     inputs = onnx.load(tmp_path/'clip-tower.onnx').graph.input
     assert [its.name for its in inputs] == ['pixels']
@@ -241,7 +242,7 @@ def test_odd_images_are_skipped(ready, tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
         tags = ready.tags([*odd, image('PNG')], on_error='skip')
-    assert [len(found) for found in tags] == [0]*len(odd) + [2]
+    assert [len(of_image) for of_image in tags] == [0]*len(odd) + [2]
 
 
 # What tracing says
@@ -264,13 +265,13 @@ HOME = 'git+https://github.com/taidpt/taidpt'
 
 def with_what_they_need(names: list[str]) -> set[str]:
     "Packages and those that they require"
-    found, new = set(), set(names)
+    packages, new = set(), set(names)
     while new:
-        found |= new
+        packages |= new
         lines = [line for name in new for line in distribution(name).requires or ()]
         needs = [Requirement(line) for line in lines]
-        new = {r.name for r in needs if not r.marker or r.marker.evaluate({'extra': ''})} - found
-    return found
+        new = {r.name for r in needs if not r.marker or r.marker.evaluate({'extra': ''})} - packages
+    return packages
 
 
 @pytest.fixture(scope='module')

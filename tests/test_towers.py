@@ -34,25 +34,25 @@ def kind(name, tower):
     """What a tower has in common with others that differ in numbers alone:
     vit_large_patch16_siglip_384 is a vit_siglip"""
     config = open_clip.get_model_config(name)
-    own = {k: v for k, v in config[tower].items() if k not in NUMBERS and v is not False}
-    if 'timm_model_name' in own:
-        own['timm_model_name'] = [
-            part for part in own['timm_model_name'].split('_') if not re.fullmatch(SIZES, part)
+    shared = {k: v for k, v in config[tower].items() if k not in NUMBERS and v is not False}
+    if 'timm_model_name' in shared:
+        shared['timm_model_name'] = [
+            part for part in shared['timm_model_name'].split('_') if not re.fullmatch(SIZES, part)
         ]
     tokens = (
         tokenizer_kind(config['text_cfg'])
         if tower == 'text_cfg'
         else isinstance(config[tower].get('layers'), list)
     )
-    return json.dumps([own, tokens, 'multimodal_cfg' in config], sort_keys=True)
+    return json.dumps([shared, tokens, 'multimodal_cfg' in config], sort_keys=True)
 
 def kinds(tower):
     "A name of each kind; of the text towers of transformers, only the RoBERTas"
-    found = {}
+    names = {}
     for name in reversed(open_clip.list_models()):
         hugging = open_clip.get_model_config(name)[tower].get('hf_model_name', 'roberta-base')
-        if hugging.endswith('roberta-base'): found[kind(name, tower)] = name
-    return list(found.values())
+        if hugging.endswith('roberta-base'): names[kind(name, tower)] = name
+    return list(names.values())
 
 
 def timm_sizes(name):
@@ -111,7 +111,7 @@ class Words:
         def number(word): return 10 + zlib.crc32(word.encode()) % 190
 
         words = [re.findall(r'\w+|\.', text) for text in texts]
-        rows = [[*before, *map(number, some)][:room] + [after] for some in words]
+        rows = [[*before, *map(number, sentence)][:room] + [after] for sentence in words]
         return torch.tensor([row + [pad] * (self.length - len(row)) for row in rows])
 
 def small_hugging_config(name):
@@ -137,7 +137,7 @@ def load(monkeypatch, tmp_path):
             lambda name, **kw: small_hugging_config(name),
         )
 
-    def load(name, tower=None, **how):
+    def load(name, tower=None, **options):
         torch.manual_seed(0)
         config = small(name, tower)
         text = config['text_cfg']
@@ -156,7 +156,7 @@ def load(monkeypatch, tmp_path):
         )
         with warnings.catch_warnings():
             warnings.simplefilter('ignore')
-            return load_clip(tmp_path, device='cpu', **how)
+            return load_clip(tmp_path, device='cpu', **options)
     return load
 
 
@@ -174,15 +174,15 @@ def test_text(name, load):
     others = [text.get(k) for k in ('hf_model_name', 'no_causal_mask', 'embed_cls')]
     assert clip.causal == (not any(others) and text.get('pool_type', 'argmax') in ('argmax', 'eos'))
 
-    model, start, said = clip.model, clip.text_tower.start, ['two dogs on a beach', 'a cat']
-    tokens, names = clip.tokenize(said), ['cat', 'potted plant']
+    model, start, texts = clip.model, clip.text_tower.start, ['two dogs on a beach', 'a cat']
+    tokens, names = clip.tokenize(texts), ['cat', 'potted plant']
     prompts = clip.tokenize([f'a photo of a {name}.' for name in names])
     with torch.no_grad():
         want, G = (model.encode_text(t, normalize=False) for t in (tokens, prompts))
     h, H, mask = clip.encode_text(tokens)
     same(h, want)
     assert H.shape == (*tokens.shape, clip.dim) and H.isfinite().all() and clip.dim == 32
-    assert mask.sum(1).tolist() == [len(t.split()) + start + 1 for t in said]
+    assert mask.sum(1).tolist() == [len(t.split()) + start + 1 for t in texts]
     # whatever the batch is cut to
     same(clip.encode_text(tokens[:, :int(mask.sum(1).max())])[0], want)
 

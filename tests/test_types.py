@@ -64,8 +64,8 @@ def code_of(page: Path) -> str:
     "The Python of a page as one program, without what only a notebook understands"
     if page.suffix == '.md':
         blocks = r'^```python\n(.*?)^```'
-        found = re.findall(blocks, page.read_text(encoding='utf-8'), re.MULTILINE | re.DOTALL)
-        return '\n'.join(found)
+        codes = re.findall(blocks, page.read_text(encoding='utf-8'), re.MULTILINE | re.DOTALL)
+        return '\n'.join(codes)
     cells = ['from IPython.display import display']
     for cell in nbformat.read(page, 4).cells:
         if cell.source.startswith('## The code'): break         # the package's own follows
@@ -89,8 +89,8 @@ def test_examples_have_types_that_hold(tmp_path):
     settings = dict(typeCheckingMode='standard', executionEnvironments=[environment])
     settings |= dict.fromkeys(NOT_ASKED, False)
     (tmp_path/'pyrightconfig.json').write_text(json.dumps(settings))
-    how = ['--pythonpath', sys.executable, '--level', 'error']
-    done = run(sys.executable, '-m', 'basedpyright', *how, tmp_path, cwd=tmp_path)
+    options = ['--pythonpath', sys.executable, '--level', 'error']
+    done = run(sys.executable, '-m', 'basedpyright', *options, tmp_path, cwd=tmp_path)
     assert done.returncode == 0
 
 

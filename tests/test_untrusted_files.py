@@ -43,7 +43,7 @@ def fetched(clip):
           mock.patch('taidpt.clip.load_clip', load)): yield load
 
 
-def load_from_folder(path, **how): return from_pretrained(path.parent, **how)
+def load_from_folder(path, **options): return from_pretrained(path.parent, **options)
 
 
 REFUSAL = "on 'hf-hub:somebody/clip', .*: say clip=NAME, or trust=True if"
@@ -51,8 +51,8 @@ REFUSAL = "on 'hf-hub:somebody/clip', .*: say clip=NAME, or trust=True if"
 
 @pytest.mark.parametrize('load', [TaIDPT.load, load_from_folder])
 def test_a_file_does_not_choose_its_clip(fetched, stranger, load):
-    with pytest.raises(ValueError, match=REFUSAL) as told: load(stranger)
-    assert stranger.name in str(told.value)
+    with pytest.raises(ValueError, match=REFUSAL) as error: load(stranger)
+    assert stranger.name in str(error.value)
     assert not fetched.called
     load(stranger, trust=True)
     assert fetched.call_args[0][0] == 'hf-hub:somebody/clip'

@@ -164,25 +164,26 @@ def ensemble(first, second, weight):
     return Measured(first.labels, scores, first.names)
 
 
-def with_tuned(found, scene, tuned, weight):
+def with_tuned(results, scene, tuned, weight):
     """Results, also with prompts from sentences that learn as the embedded CLIP recommends (†):
-    alone, and with each method that `found` has with TaI-DPT."""
-    found = dict(found)
+    alone, and with each method that `results` has with TaI-DPT."""
+    results = dict(results)
     cells = replace(scene, prompts=tuned).sentences()
     for method, branch in (('TaI', 'alone'), ('TaI-DPT', 'both')):
         scores = [getattr(cell, branch) for cell in cells]
-        if (method, 0) in found: found |= scene.measured({(f'{method} †', 0): scores})
-    for method, k in [*found]:
+        if (method, 0) in results: results |= scene.measured({(f'{method} †', 0): scores})
+    for method, k in [*results]:
         if method.endswith(' + TaI-DPT'):
-            member = found[method.removesuffix(' + TaI-DPT'), k]
-            found[f'{method} †', k] = ensemble(member, found['TaI-DPT †', 0], weight)
-    return found
+            member = results[method.removesuffix(' + TaI-DPT'), k]
+            results[f'{method} †', k] = ensemble(member, results['TaI-DPT †', 0], weight)
+    return results
 
 
-def nulls(found, member, k, weight):
+def nulls(results, member, k, weight):
     """Ensembles in which a member from images, or TaI-DPT, gives its place to one that learned
     nothing, or to its own like, by name."""
-    tai, zero, few = found['TaI-DPT', 0], found['zero-shot CLIP with DPT', 0], found[member, k]
+    tai, zero = results['TaI-DPT', 0], results['zero-shot CLIP with DPT', 0]
+    few = results[member, k]
     def with_scores(runs): return Measured(tai.labels, runs, tai.names)
     noise = with_scores(np.random.default_rng(0).normal(size=tai.runs.shape))
     other_seeds = with_scores(np.roll(tai.runs, 1, 0))
@@ -201,16 +202,16 @@ def gain_text(gain):
     return f'**{text}**' if gain.low > 0 or gain.high < 0 else text
 
 
-def by_column(found, columns, title='method'):
+def by_column(results, columns, title='method'):
     """mAP and its interval as a table: a row for each method, a column for each number of images
     or share of labels."""
     rows = []
-    for method in dict.fromkeys(m for m, _ in found):
+    for method in dict.fromkeys(m for m, _ in results):
         row = [method]
         for k in columns:
             text = ''
-            if (method, k) in found:
-                value, low, high = found[method, k].map()
+            if (method, k) in results:
+                value, low, high = results[method, k].map()
                 text = f'{value:.1f} ({low:.1f} to {high:.1f})'
             row.append(text)
         rows.append(row)
