@@ -1,62 +1,45 @@
-"""What the pages of this folder run on: photos that this project develops with, or else the bundled
-ones."""
-import json
-import os
+"""What the pages of this folder share: experiments on the photos of `evidence`, and tables."""
 import tempfile
 import warnings
 from dataclasses import replace
 from itertools import cycle, islice
-from pathlib import Path
 
 import numpy as np
 import torch
-from IPython.display import display
+from IPython.display import Markdown, display
+from taidpt.classes import COCO, VOC2007, ClassSet
 from taidpt.clip import load_clip
-from taidpt.datasets.labelled import LabeledImages, bundled_photos, few_shot, read_labels
+from taidpt.datasets.labelled import LASO_NOVEL, LabeledImages, few_shot
 from taidpt.ensemble import ensemble_scores
-from taidpt.learner import TaIDPT
-from taidpt.metrics import Interval, Measured
-from taidpt.nounfilter import NounFilter
-from taidpt.paper.study import Run, Study, data_digest, draw
 from taidpt.evaluate import markdown_table
-from taidpt.texts import template_sentences
+from taidpt.learner import TaIDPT
+from taidpt.metrics import Measured
+from taidpt.nounfilter import NounFilter
+from taidpt.paper.study import Run, data_digest, draw
 from taidpt.text.captions import bundled_captions
+from taidpt.texts import template_sentences
 from taidpt.training import PUBLISHED
 from taidpt.zeroshot import ZeroShotCLIP
+
+from evidence import SLICE, ScoreFile, StoredStudy, photos
 
 warnings.filterwarnings('ignore', '.*labels that are no class')     # of COCO, beside VOC2007's
 
 # The paper's recipe, where the embedded CLIP recommends others: chosen on photos of these pages
 PAPER = {name: getattr(PUBLISHED, name) for name in ('lr', 'epochs', 'warmup_lr', 'scale')}
+if SLICE: PAPER['epochs'] = 2
 
 
-def shared_data():
-    """The folder of the photos, beside the checkout or in the environment's TAIDPT_SHARED; None
-    where there is none."""
-    places = [parent/'shared' for parent in Path.cwd().resolve().parents]
-    if 'TAIDPT_SHARED' in os.environ: places = [Path(os.environ['TAIDPT_SHARED'])]
-    for place in places:
-        data = place/'data'
-        if (data/'coco_dev').is_dir() and (data/'flickr8k').is_dir(): return data
-    return None
-
-
-def page_captions():
-    """The bundled captions; without the photos, where a page shows no more than that it runs, the
-    first 1,500."""
+def page_captions() -> list[str]:
+    "The bundled captions; of a slice, the first 1,500"
     captions = list(bundled_captions())
-    return captions if shared_data() else captions[:1500]
+    return captions[:1500] if SLICE else captions
 
 
-def miniature(folder='coco_dev', min_photos=1, **kwargs):
-    """A study on the embedded CLIP, in a temporary folder: on photos of `shared_data` without rare
-    classes, or on the bundled ones."""
-    def photos(name):
-        images = read_labels(shared_data()/folder/'labels.tsv', name)
-        common = images.labels.sum(0) >= min_photos
-        return replace(images, labels=images.labels & common)
-    if shared_data(): kwargs['photos'] = photos
-    return Study(load_clip(device='cpu'), tempfile.mkdtemp(), **kwargs)
+def miniature(name='coco_dev', min_photos=1, **kwargs) -> StoredStudy:
+    "A study on the embedded CLIP and a set of photos without rare classes, in a temporary folder"
+    def labelled(data_set): return photos(name, ClassSet.published(data_set), min_photos)
+    return StoredStudy(load_clip(device='cpu'), tempfile.mkdtemp(), photos=labelled, **kwargs)
 
 
 def quick_prompts(study, classes, limit=3000):
@@ -72,39 +55,17 @@ def quick_prompts(study, classes, limit=3000):
         def learn():
             return model.fit(train, features=study.sentence_features(texts), progress=False)
         return Run(model, learn, data_digest(train))
-    paper = PAPER if shared_data() else PAPER | {'epochs': 2}
-    by_paper = [prompts(seed, paper) for seed in study.seeds]
+    by_paper = [prompts(seed, PAPER) for seed in study.seeds]
     recommended = [prompts(seed, {}) for seed in study.seeds]
     return by_paper, recommended
 
 
-def bundled_split(names=('person', 'chair', 'dining table', 'banana'), shots=2):
-    """Some of the 36 bundled photos to learn from, a few of each of these classes of COCO, and the
-    others to be tested on."""
-    photos = bundled_photos().with_classes(names)
-    drawn = few_shot(photos.labels, shots, classes=photos.classes)
-    others = ~torch.isin(torch.arange(len(photos)), drawn)
-    return photos[drawn], photos[others]
-
-
-def flickr8k(split, classes):
-    "Photos of Flickr8k ('train', 'dev' or 'test') labelled with what their five captions name."
-    folder = shared_data()/'flickr8k'
-    reader = NounFilter(classes)
-    names = (folder/f'{split}_images.txt').read_text().split()
-    row = {name: i for i, name in enumerate(names)}
-    labels = torch.zeros(len(names), len(classes), dtype=torch.bool)
-    for line in (folder/'captions.tsv').read_text(encoding='utf-8').splitlines():
-        name, sentence = line.split('\t', 1)
-        if name in row: labels[row[name], list(reader.columns(sentence))] = True
-    return LabeledImages([folder/'images'/name for name in names], labels, classes)
-
-
-def joined(*sets):
+def joined(*sets: LabeledImages) -> LabeledImages:
     "Labelled images of the same classes as one set."
     images = []
-    for photos in sets: images += photos.images
-    return LabeledImages(images, torch.cat([photos.labels for photos in sets]), sets[0].classes)
+    for labelled in sets: images += labelled.images
+    return LabeledImages(images, torch.cat([labelled.labels for labelled in sets]),
+                         sets[0].classes)
 
 
 def photos_to_test(classes, halve=False):
@@ -112,16 +73,16 @@ def photos_to_test(classes, halve=False):
 
     With `halve`, a random half of COCO's and of VOC2012's comes first, to be learned from, which is
     else empty."""
-    folders = ['coco_dev']
-    if classes.name == 'voc2007': folders.append('voc2012_dev')
+    names = ['coco_dev']
+    if classes.name == 'voc2007': names.append('voc2012_dev')
     learn = []
-    test = [bundled_photos(classes)]
-    for folder in folders:
-        photos = read_labels(shared_data()/folder/'labels.tsv', classes)
-        count = len(photos)//2 if halve else 0
-        drawn = draw(len(photos), count)
-        learn.append(photos[drawn])
-        test.append(photos[~drawn])
+    test = [photos('coco_demo', classes)]
+    for name in names:
+        labelled = photos(name, classes)
+        count = len(labelled)//2 if halve else 0
+        drawn = draw(len(labelled), count)
+        learn.append(labelled[drawn])
+        test.append(labelled[~drawn])
     return joined(*learn), joined(*test)
 
 
@@ -129,11 +90,37 @@ def miniature_photos(classes, min_shots, names=None, least=2):
     """Photos of Flickr8k to learn from, `min_shots` of each class; of COCO and VOC2012 to be tested
     on. A class takes part if `least` test photos show it."""
     _, test = photos_to_test(classes)
-    pool = flickr8k('train', classes)
+    pool = photos('flickr8k', classes, split='train')
     enough = (pool.labels.sum(0) >= min_shots) & (test.labels.sum(0) >= least)
     names = [name for name in names or classes.names if enough[classes.index(name)]]
     pool = pool.with_classes(names)
     return pool[few_shot(pool.labels, min_shots, classes=pool.classes)], test.with_classes(names)
+
+
+def novel_photos():
+    "Photos of Table 2, of LaSO's novel classes: to learn from, to be tested on, to search on"
+    novel = [name for name in COCO.names if name in LASO_NOVEL]
+    train, test = miniature_photos(COCO, 10, novel)
+    val = photos('flickr8k', COCO, split='dev').with_classes(train.classes.names)
+    return train, test, val[few_shot(val.labels, 5)]
+
+
+def pool_of_shots(classes, shots):
+    "Flickr8k's photos to learn from, of the classes that twice as many photos show"
+    pool = photos('flickr8k', classes, split='train')
+    enough = pool.labels.sum(0) >= 2*shots
+    return pool.with_classes([name for name, yes in zip(classes.names, enough) if yes])
+
+
+def few_photos() -> set[str]:
+    "File names of the photos of Flickr8k that the pages learn from or search on"
+    train, _ = miniature_photos(VOC2007, 24)
+    few, _, val = novel_photos()
+    pool = pool_of_shots(VOC2007, 8)
+    images = train.images + few.images + val.images
+    for seed in (0, 1, 2):
+        images += [pool.images[i] for i in few_shot(pool.labels, 8, seed)]
+    return {image.name for image in images}
 
 
 def halved_photos(classes, least=5):
@@ -231,23 +218,18 @@ def how_many(test):
     return f'{len(test):,} test photos, {len(test.classes)} classes'
 
 
-NUMBERS = 'application/vnd.taidpt.numbers+json'
+KEPT = ScoreFile()
 
 
-def show_with_numbers(text, numbers, kind='text/markdown'):
-    """Show a table, or lines (`kind` 'text/plain'), and keep beside it what it rounds: intervals by
-    name, for the pages that judge them."""
-    exact = {name: list(map(float, interval)) for name, interval in numbers.items()}
-    display({kind: text, 'text/plain': text, NUMBERS: exact}, raw=True)
+def show_with_numbers(text, numbers, cell):
+    "Show a table, and keep the scores behind its intervals, by the name of its cell."
+    KEPT.add(cell, numbers)
+    display(Markdown(text))
 
 
-def stored_numbers(page, cell):
-    "The intervals that a cell of another page keeps beside its output, by name."
-    place = Path(__file__).parent/f'{page}.ipynb'
-    cells = json.loads(place.read_text(encoding='utf-8'))['cells']
-    outputs = next(c['outputs'] for c in cells if c.get('id') == cell)
-    kept = next(o['data'][NUMBERS] for o in outputs if NUMBERS in o.get('data', {}))
-    return {name: Interval(*numbers) for name, numbers in kept.items()}
+def write_numbers(page):
+    "Store what a page kept, but for a slice."
+    if not SLICE: KEPT.write(page)
 
 
 ANIMALS = 'dog', 'cat', 'horse', 'cow', 'sheep'         # each photo of VOC2012 here shows one

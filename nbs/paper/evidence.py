@@ -1,0 +1,204 @@
+"""The folder `evidence`: features and labels of the photos that the paper's pages run on, scores
+behind their intervals, and prompts from captions that may not be here. `build_evidence.py` makes
+it."""
+import os
+from collections.abc import Sequence
+from functools import cache, cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from taidpt.classes import ClassSet, as_classset
+from taidpt.datasets.labelled import LabeledImages
+from taidpt.encoders.store import FeatureStore
+from taidpt.files import load_tensors, save_tensors
+from taidpt.metrics import DRAWS, Interval, Measured
+from taidpt.paper.study import Study, draw
+
+FOLDER = Path(__file__).parent/'evidence'
+
+# The tests run each page on a slice: one seed, two epochs, few photos and sentences. Nothing that
+# a slice computes is stored.
+SLICE = 'TAIDPT_SLICE' in os.environ
+
+
+# Photos and their features
+
+@cache
+def photo_table(name: str) -> pd.DataFrame:
+    "A set of photos: file name, width and height, and the classes that each shows, by class set"
+    return pd.read_csv(FOLDER/'photos'/f'{name}.tsv', sep='\t', keep_default_na=False)
+
+
+def class_columns(labels: pd.Series, classes: ClassSet) -> torch.Tensor:
+    "Names with commas between as a matrix, N × C bool"
+    shown = labels.str.get_dummies(',').reindex(columns=as_classset(classes.name).names)
+    return torch.tensor(shown.fillna(0).to_numpy(bool))
+
+
+def photos(name: str, classes: ClassSet, min_photos: int = 1, labels: str = '',
+           split: str = '') -> LabeledImages:
+    """The photos of a set; a class that fewer than `min_photos` show has no label.
+
+    `labels` is the column of labels, by default that of the class set; `split` is one of
+    Flickr8k's. Of a slice, a draw of 100 photos, and of classes on two."""
+    table = photo_table(name)
+    if split: table = table[table['split'] == split]
+    labelled = LabeledImages(
+        [Path(image) for image in table['image']],
+        class_columns(table[labels or classes.name], classes), classes)
+    if SLICE and not split:
+        labelled = labelled[draw(len(labelled), 100)]
+        min_photos = min(min_photos, 2)
+    labelled.labels = labelled.labels & (labelled.labels.sum(0) >= min_photos)
+    return labelled
+
+
+@cache
+def stored_codes() -> tuple[dict[str, torch.Tensor], dict]:
+    """Codes of all photos, and what they are: for each photo f and then F, 50 vectors in steps of
+    their own along 128 principal axes"""
+    return load_tensors(FOLDER/'features.safetensors')
+
+
+def image_features(images: Sequence[Path]) -> FeatureStore:
+    "Features of photos by their file names"
+    stored, metadata = stored_codes()
+    row = {image: i for i, image in enumerate(metadata['images'])}
+    rows = [row[Path(image).name] for image in images]
+    components = stored['codes'][rows].float()*stored['steps'][rows].float()[..., None]
+    vectors = F.normalize(stored['mean'] + components @ stored['axes'], dim=-1).half()
+    f, places = vectors[:, 0], vectors[:, 1:]                       # N × 256, N × 49 × 256
+    offsets = torch.arange(len(f) + 1)*places.shape[1]
+    return FeatureStore(f, places.flatten(0, 1), offsets, **metadata['recipe'])
+
+
+class StoredStudy(Study):
+    "A study whose photos are known by their stored features"
+    def features(self, images, clip=None, on_error='raise'):
+        return image_features(images.images)
+
+
+# Scores of the authors' models
+
+def authors_scores() -> dict[str, np.ndarray]:
+    """Of VOC2007's test set, 4,952 × 20: `labels` (1, 0 = difficult, -1), `taidpt_global`,
+    `taidpt_local` and `dualcoop_local`"""
+    tensors, _ = load_tensors(FOLDER/'voc2007_authors.safetensors')
+    return {name: t.float().numpy() if t.is_floating_point() else t.numpy()
+            for name, t in tensors.items()}
+
+
+# Scores behind intervals
+
+class Cases:
+    "A share of cases in percent, over a base: as `Measured` in a contrast"
+    def __init__(self, hits: np.ndarray, base: float = 0.):         # N, from 0 to 1
+        self.runs = np.float16(hits - base).astype(float)[None, :, None]
+        self.labels = np.zeros((len(hits), 0), bool)
+        self.map_by_run = [100*self.runs.mean()]
+
+    @cached_property
+    def drawn(self) -> np.ndarray:
+        hits = self.runs[0, :, 0]
+        return 100*np.random.default_rng(0).choice(hits, (DRAWS, len(hits))).mean(1)
+
+
+class Contrast(Interval):
+    "A weighted sum of mAPs with its interval, from scores in half precision, as they are stored"
+    terms: 'list[tuple[float, Measured | Cases]]'
+
+    @classmethod
+    def of(cls, *terms: 'tuple[float, Measured | Cases]') -> 'Contrast':
+        halves = [(weight, in_half_precision(measured)) for weight, measured in terms]
+        value = sum(weight*np.mean(m.map_by_run) for weight, m in halves)
+        drawn = sum(weight*m.drawn for weight, m in halves)
+        contrast = cls(*Interval.of_draws(value, drawn, lowest=-100))
+        contrast.terms = halves
+        return contrast
+
+    @property
+    def drawn(self) -> np.ndarray:
+        "The sum in each draw of photos and runs"
+        return sum(weight*m.drawn for weight, m in self.terms)
+
+
+def in_half_precision(measured: Measured) -> Measured:
+    "The same with scores that a half float holds, made once"
+    if isinstance(measured, Cases): return measured
+    if 'halves' not in vars(measured):
+        shown = measured.labels.any(0)
+        runs = measured.runs[:, :, shown].astype(np.float16).astype(np.float32)
+        names = [name for name, is_shown in zip(measured.names, shown) if is_shown]
+        measured.halves = Measured(measured.labels[:, shown], runs, names, measured.draws)
+        measured.halves.halves = measured.halves
+    return measured.halves
+
+
+def gain(more: Measured, less: Measured) -> Contrast:
+    "The gain in mAP of one over another"
+    return Contrast.of((1, more), (-1, less))
+
+
+class ScoreFile:
+    """Contrasts of a page by cell and name, with the scores that they are of. A column, the scores
+    of one class in one run, is stored once."""
+    def __init__(self):
+        self.columns = {}           # number of photos -> bytes of a column -> its place
+        self.measured = {}          # id -> place, description, and what keeps the id in use
+        self.cells = {}             # cell -> name -> (weight, place of what was measured)
+
+    def places_of(self, matrix: np.ndarray) -> list[int]:
+        "The place of each column"
+        places = self.columns.setdefault(len(matrix), {})
+        columns = [column.tobytes() for column in matrix.T.astype(np.float16)]
+        return [places.setdefault(column, len(places)) for column in columns]
+
+    def add(self, cell: str, numbers: dict[str, Contrast]):
+        self.cells[cell] = {}
+        for name, contrast in numbers.items():
+            terms = [(weight, self.add_measured(m)) for weight, m in contrast.terms]
+            self.cells[cell][name] = terms
+
+    def add_measured(self, measured: Measured) -> int:
+        if id(measured) not in self.measured:
+            runs = [self.places_of(scores) for scores in measured.runs]
+            labels = self.places_of(measured.labels)
+            description = {'photos': len(measured.labels), 'labels': labels, 'runs': runs}
+            self.measured[id(measured)] = len(self.measured), description, measured
+        return self.measured[id(measured)][0]
+
+    def write(self, page: str):
+        tensors = {}
+        for count, places in self.columns.items():
+            columns = np.stack([np.frombuffer(column, np.float16) for column in places])
+            tensors[str(count)] = torch.from_numpy(columns)
+        measured = [description for _, description, _ in self.measured.values()]
+        save_tensors(FOLDER/'scores'/f'{page}.safetensors', tensors,
+                     {'cells': self.cells, 'measured': measured})
+
+
+@cache
+def score_file(page: str) -> tuple[dict, list[Measured]]:
+    "The terms of a page's contrasts, by cell and name, and what was measured"
+    tensors, metadata = load_tensors(FOLDER/'scores'/f'{page}.safetensors')
+    measured = []
+    for description in metadata['measured']:
+        columns = tensors[str(description['photos'])].numpy()
+        labels = columns[description['labels']].T > 0
+        runs = [columns[run].T.astype(np.float32) for run in description['runs']]
+        if description['labels']:
+            measured.append(Measured(labels, runs, draws=20 if SLICE else DRAWS))
+        else:
+            measured.append(Cases(runs[0][:, 0]))
+    return metadata['cells'], measured
+
+
+@cache
+def stored_numbers(page: str, cell: str) -> dict[str, Contrast]:
+    "The contrasts of a cell of a page, computed from the scores that it stored"
+    cells, measured = score_file(page)
+    return {name: Contrast.of(*((weight, measured[place]) for weight, place in terms))
+            for name, terms in cells[cell].items()}
