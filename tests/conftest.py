@@ -53,8 +53,8 @@ def forked(function, *args, log) -> int:
     """The exit status of a function in a process of its own: a fork of one that has loaded PyTorch
     and its company, which takes seconds"""
     os.environ |= QUIET                          # the first call starts the process that is forked
-    # the pages' thousands of photos take minutes: name their folder to run on them
-    os.environ.setdefault('TAIDPT_SHARED', '/nowhere')
+    # the paper's pages learn for minutes: a slice shows that they run
+    os.environ['TAIDPT_SLICE'] = '1'
     context = multiprocessing.get_context('forkserver')
     context.set_forkserver_preload(LOADED)
     process = context.Process(target=alone, args=(log, function, *args))
@@ -86,8 +86,8 @@ def run_page(path, precision='float32', tf32=False) -> bool:
     from nbdev.test import test_nb
     # else each figure is drawn twice, to cut off its margins
     InlineBackend.instance().print_figure_kwargs = {'bbox_inches': None}
-    # without their photos, the paper's pages show an example: 8 of the 80 templates will do
-    if path.parent.name == 'paper' and os.environ['TAIDPT_SHARED'] == '/nowhere':
+    # of a slice, 8 of the 80 templates
+    if path.parent.name == 'paper':
         from taidpt import texts
         texts.TEMPLATES = texts.TEMPLATES[:8]
     # the pages on encoding encode all that they show

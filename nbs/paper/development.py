@@ -30,6 +30,11 @@ PAPER = {name: getattr(PUBLISHED, name) for name in ('lr', 'epochs', 'warmup_lr'
 if SLICE: PAPER['epochs'] = 2
 
 
+def page_seeds(*seeds: int) -> tuple[int, ...]:
+    "The seeds of a page; of a slice, the first"
+    return seeds[:1] if SLICE else seeds
+
+
 def page_captions() -> list[str]:
     "The bundled captions; of a slice, the first 1,500"
     captions = list(bundled_captions())
