@@ -119,10 +119,9 @@ class Contrast(Interval):
         contrast.terms = halves
         return contrast
 
-    @property
-    def drawn(self) -> np.ndarray:
-        "The sum in each draw of photos and runs"
-        return sum(weight*m.drawn for weight, m in self.terms)
+    def __neg__(self): return Contrast.of(*((-weight, measured) for weight, measured in self.terms))
+
+    def __sub__(self, other): return Contrast.of(*self.terms, *(-other).terms)
 
 
 def in_half_precision(measured: Measured) -> Measured:
