@@ -15,7 +15,7 @@ STUDIES ?= table1 pictures ablations statements sentences rank_pictures family r
 LOWEST        ?= .venv-lowest
 LOWEST_PYTHON ?= 3.10
 
-.PHONY: help demo studies test test-gpu test-docs test-lowest audit bench docs slides readme wheel clean
+.PHONY: help demo results studies test test-gpu test-docs test-lowest audit bench docs slides readme wheel clean
 
 help:
 	@echo "make demo       learn prompts from the bundled captions, tag the bundled photos, write report.html"
@@ -23,7 +23,8 @@ help:
 	@echo "make test-gpu   run what is for a GPU on one, in each precision"
 	@echo "make test-docs  test the site and the Explorer in a browser; apt-get installs Chromium if there is none"
 	@echo "make test-lowest  run the quick tests with the lowest versions that settings.ini allows"
-	@echo "make studies    run the experiments of nbs/paper anew on the development photos: an hour or two"
+	@echo "make results    compute README's Results and the report's verdicts anew, offline: minutes; FULL=1 for all seeds"
+	@echo "make studies    run the experiments of nbs/paper anew: an hour or two"
 	@echo "make audit      look for known holes in what is installed (pip-audit asks PyPI)"
 	@echo "make wheel      build the packages in dist/"
 	@echo "make bench      time everything beside the published way: benchmarks/results.json; FULL=1 for a GPU, too"
@@ -59,11 +60,17 @@ test-lowest: $(LOWEST)/.installed
 	    tests/test_lowest.py tests/test_golden.py tests/test_towers.py tests/test_cli.py tests/test_notebooks.py \
 	    -k 'not test_stored and not test_export and not paper/ and not tutorials/ and not baselines/'
 
-# Where the photos are not, the pages show no more than that they run
+# From nbs/paper/evidence; an error where a number differs by more than rounding
+results: $(VENV)/.dev
+	cd nbs/paper && OMP_NUM_THREADS=$(WORKERS) TQDM_DISABLE=1 $(abspath $(BIN))/python results.py $(if $(FULL),--full)
+
+# From nbs/paper/evidence: features of all photos that the pages use
 studies: $(VENV)/.dev
 	cd nbs/paper && for page in $(STUDIES); do \
+	    begin=$$(date +%s); \
 	    IPYTHONDIR=../../docs/ipython OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(abspath $(BIN))/jupyter nbconvert --log-level ERROR \
-	    --to notebook --execute --inplace --ExecutePreprocessor.timeout=-1 $$page.ipynb || exit 1; done
+	    --to notebook --execute --inplace --ExecutePreprocessor.timeout=-1 $$page.ipynb || exit 1; \
+	    echo "$$page: $$(( ($$(date +%s) - begin + 30)/60 )) minutes"; done
 	$(BIN)/nbdev_clean
 
 audit: $(VENV)/.installed

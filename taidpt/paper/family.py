@@ -118,12 +118,15 @@ def bundled_results(
     "Results of the embedded CLIP: VOC2012 and COCO photos, and the 36 bundled ones."
     return _read_results(DATA/'paper'/'results.csv').query('baseline == @baseline')
 
+def _seeds_text(values): # mAP of each seed -> such as '49.83 49.71'
+    return ' '.join(f'{value:.2f}' for value in values)
+
 def _keep_results(path, frame, **inputs): # of `compare`; columns: what its numbers depend on
     "Add rows to a file, in place of those of the same method, CLIP, preparation and data."
     from pandas import concat
     method = frame['method'].str.removesuffix(', relative')
     relative = frame['method'] != method
-    by_seed = [' '.join(f'{value:.2f}' for value in values) for values in frame['values']]
+    by_seed = frame['values'].map(_seeds_text)
     rows = frame.drop(columns='values').assign(
         **inputs, method=method, relative=relative, by_seed=by_seed)
     if Path(path).exists():
