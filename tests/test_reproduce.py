@@ -74,6 +74,34 @@ def test_table1_from_the_data_sets(table, tmp_path, monkeypatch):
         }
 
 
+def test_table1_of_the_data_sets_that_are_there(data, tmp_path, capsys):
+    """VOC2007 alone: what the others lack is told once, before the work; nothing is left out of
+    those that are named, and without any the error has it all"""
+    sets = tmp_path/'data'
+    shutil.copytree(data/'VOCdevkit', sets/'VOCdevkit')
+    captions = sets/'COCO/annotations/captions_train2017.json'
+    captions.parent.mkdir(parents=True)
+    shutil.copy(data/'COCO/annotations'/captions.name, captions)
+    line = f'reproduce table1 --data {sets} --limit 36 --seeds 1 --out {tmp_path}'.split()
+
+    assert main(line) == 0
+    [coco, nuswide] = capsys.readouterr().err.splitlines()
+    assert 'leaves out coco: ' in coco and 'instances_val2014.json' in coco
+    assert 'leaves out nuswide: ' in nuswide
+    assert 'Concepts81.txt' in nuswide and 'open_images_train_v6_captions.jsonl' in nuswide
+    got = json.loads((tmp_path/'table1.json').read_text())
+    assert [(r['data'], r['method']) for r in got['rows']] == [('voc2007', m) for m in METHODS]
+    assert 'Left out, as the folder lacks files of them: coco, nuswide.' in got['notes']
+
+    assert main([*line, '--datasets', 'voc2007,coco']) == 1
+    assert 'error: MS-COCO val2014 needs what is not there' in capsys.readouterr().err
+    captions.unlink()
+    assert main(line) == 1
+    error = capsys.readouterr().err
+    for file in captions.name, 'instances_val2014.json', 'Concepts81.txt', '_v6_captions.jsonl (':
+        assert error.count(file) == 1
+
+
 @pytest.mark.parametrize('what, rows, note', [
     ('fig6', {'TaI-DPT', 'CoOp', 'CoOp-DPT', 'CoOp-DPT + TaI-DPT'}, '36 photos with'),
     ('table2', {'TaI-DPT', 'Tip-Adapter'}, 'Classes: ')])
