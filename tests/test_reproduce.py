@@ -102,6 +102,31 @@ def test_table1_of_the_data_sets_that_are_there(data, tmp_path, capsys):
         assert error.count(file) == 1
 
 
+def test_runs_that_others_sent(table, tmp_path, monkeypatch):
+    "As the command writes them: mean of a seed that two files have; another CLIP does not count"
+    monkeypatch.syspath_prepend(ROOT/'nbs/paper')
+    from reproduced import sent_runs
+    sent = tmp_path/'sent'
+    sent.mkdir()
+    line = 'table1', '--datasets', 'voc2007', '--limit', '36', '--seeds', '1,2'
+    (sent/'one.json').write_text(json.dumps(table(*line)))
+    with pytest.raises(ValueError, match="one.json has no data set with OpenAI's RN50"):
+        sent_runs(sent)
+
+    monkeypatch.setattr(Material, 'published', True)       # as with RN50 on all of the data
+    one = table(*line)
+    two = copy.deepcopy(one)
+    two['about']['seeds'] = [2, 3]
+    for row in two['rows']: row['values'] = [value + 1 for value in row['values']]
+    for name, run in {'one': one, 'two': two}.items():
+        (sent/f'{name}.json').write_text(json.dumps(run))
+    got = sent_runs(sent)
+    zero, _, _, ours = (row['values'] for row in one['rows'])
+    assert got['voc2007', 'zero-shot CLIP'] == pytest.approx([zero[0], zero[0] + .5, zero[0] + 1])
+    first, second = ours
+    assert got['voc2007', 'TaI-DPT'] == pytest.approx([first, (second + first + 1)/2, second + 1])
+
+
 @pytest.mark.parametrize('what, rows, note', [
     ('fig6', {'TaI-DPT', 'CoOp', 'CoOp-DPT', 'CoOp-DPT + TaI-DPT'}, '36 photos with'),
     ('table2', {'TaI-DPT', 'Tip-Adapter'}, 'Classes: ')])
