@@ -57,7 +57,7 @@ root_files = ['CHANGELOG.md', 'SECURITY.md', 'LICENSES.md']        # shown as th
 first = {                                     # folder -> its pages in this order; others follow
     'tutorials': [
         'learn', 'touch', 'teach', 'your_own_classes', 'read_a_report', 'bring_your_clip',
-        'your_own_idea', 'reproduce_the_paper', 'serve'],
+        'your_own_idea', 'reproduce_the_paper', 'reproduce_on_colab', 'serve'],
     'text': ['words', 'synonyms', 'published_labels', 'captions'],
     'encoders': ['image_tower', 'text_tower', 'openclip', 'images', 'store', 'openvino'],
     'datasets': ['labelled', 'benchmarks', 'download'],
@@ -74,6 +74,7 @@ ASKED = {
     'index#Install': 'install, installation, getting started',
     'tutorials/your_own_classes': 'tag my photos, tag photos, label my pictures, custom classes',
     'tutorials/bring_your_clip': 'my own CLIP, fine-tuned CLIP, SigLIP, OpenCLIP',
+    'tutorials/reproduce_on_colab': 'run on Colab, free GPU, Google Colab',
     'tutorials/serve#Speed': 'speed, how fast, latency, benchmarks',
     'tutorials/serve#On a GPU': 'GPU, CUDA',
     'paper/statements#Do sigmoid losses widen the gap': 'modality gap',

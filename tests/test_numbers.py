@@ -9,9 +9,11 @@ import pytest
 from conftest import ROOT
 
 from taidpt.apps.report import _LARGER
+from taidpt.classes import ClassSet
+from taidpt.datasets.download import DATA_SETS
 from taidpt.metrics import DRAWS, Interval
 from taidpt.paper.family import bundled_results
-from taidpt.paper.published import PUBLISHED, PUBLISHED_MAP
+from taidpt.paper.published import PUBLISHED, PUBLISHED_MAP, RUNS
 from taidpt.training import learning_rate
 
 VOC2012 = ('voc2012_dev', 'voc2007')
@@ -327,6 +329,46 @@ def test_one_name_three_numbers():
     for page, numbers in shown.items():
         line = re.search(rf'^\| \[[^]]+\]\({page}\.ipynb\).*', text, re.MULTILINE)
         assert line[0].strip(' |').split(' | ')[-3:] == numbers
+
+
+# What Table 1 needs
+
+PUBLISHED_SECONDS = {'voc2007': 639, 'coco': 1450}     # of a seed on an RTX 3090, as serve quotes
+
+
+def gigabytes(size: float) -> str: return f'{size/1e9:.1f} GB'
+
+
+@pytest.mark.parametrize('name, column', [('voc2007', 'VOC2007'), ('coco', 'MS-COCO')])
+def test_what_a_column_of_table1_needs(name, column):
+    """The archives as the command knows them; the features of 51 vectors a photo and of sentences
+    as they were measured; and minutes of three seeds, measured in pieces on two cores"""
+    measured = json.loads(text_of('benchmarks/results.json'))
+    store, images, training = measured['memory']['store'], measured['images'], measured['training']
+    run = RUNS[name]
+    sentences = run.sentences + run.templates*len(ClassSet.published(name))
+    steps = run.epochs*(sentences // run.batch_size)
+    archives = sum(archive.size for archive in DATA_SETS[name].archives)
+    photo = 51*1024*2                              # f twice and F, of RN50, in half precision
+    features = run.images*photo + sentences*store['bytes_on_disk']/store['captions']
+
+    coco = training['runs']['float32']['COCO']
+    a_sentence = coco['encoding']/coco['sentences']
+    a_photo = images['seconds']['predict']['median']/images['photos']
+    a_step = training['step, float32']['seconds']['ours']['median']
+    seconds = sentences*a_sentence + run.images*a_photo + len(run.seeds)*steps*a_step
+
+    text = prose_of('tutorials/reproduce_the_paper')
+    [[*sizes, by_us, by_them]] = cells_of(text, column)
+    assert sizes == [gigabytes(archives), gigabytes(features)]
+    assert by_us == f'{seconds/60:.0f} minutes'
+    published = PUBLISHED_SECONDS[name]
+    assert by_them == f'{len(run.seeds)*published/60:.0f} minutes' and f'{published:,} s' in text
+    pieces = f'{1000*a_sentence:.1f} ms', f'{1000*a_photo:.0f} ms', f'{a_step:.2f} s'
+    for number in pieces: assert number in text
+    if name == 'voc2007':
+        needs = f'{gigabytes(archives)} of archives, and {gigabytes(features)} for features'
+        assert needs in prose_of('tutorials/reproduce_on_colab')
 
 
 # Agreement with the published code

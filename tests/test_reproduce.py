@@ -74,6 +74,59 @@ def test_table1_from_the_data_sets(table, tmp_path, monkeypatch):
         }
 
 
+def test_table1_of_the_data_sets_that_are_there(data, tmp_path, capsys):
+    """VOC2007 alone: what the others lack is told once, before the work; nothing is left out of
+    those that are named, and without any the error has it all"""
+    sets = tmp_path/'data'
+    shutil.copytree(data/'VOCdevkit', sets/'VOCdevkit')
+    captions = sets/'COCO/annotations/captions_train2017.json'
+    captions.parent.mkdir(parents=True)
+    shutil.copy(data/'COCO/annotations'/captions.name, captions)
+    line = f'reproduce table1 --data {sets} --limit 36 --seeds 1 --out {tmp_path}'.split()
+
+    assert main(line) == 0
+    [coco, nuswide] = capsys.readouterr().err.splitlines()
+    assert 'leaves out coco: ' in coco and 'instances_val2014.json' in coco
+    assert 'leaves out nuswide: ' in nuswide
+    assert 'Concepts81.txt' in nuswide and 'open_images_train_v6_captions.jsonl' in nuswide
+    got = json.loads((tmp_path/'table1.json').read_text())
+    assert [(r['data'], r['method']) for r in got['rows']] == [('voc2007', m) for m in METHODS]
+    assert 'Left out, as the folder lacks files of them: coco, nuswide.' in got['notes']
+
+    assert main([*line, '--datasets', 'voc2007,coco']) == 1
+    assert 'error: MS-COCO val2014 needs what is not there' in capsys.readouterr().err
+    captions.unlink()
+    assert main(line) == 1
+    error = capsys.readouterr().err
+    for file in captions.name, 'instances_val2014.json', 'Concepts81.txt', '_v6_captions.jsonl (':
+        assert error.count(file) == 1
+
+
+def test_runs_that_others_sent(table, tmp_path, monkeypatch):
+    "As the command writes them: mean of a seed that two files have; another CLIP does not count"
+    monkeypatch.syspath_prepend(ROOT/'nbs/paper')
+    from reproduced import sent_runs
+    sent = tmp_path/'sent'
+    sent.mkdir()
+    line = 'table1', '--datasets', 'voc2007', '--limit', '36', '--seeds', '1,2'
+    (sent/'one.json').write_text(json.dumps(table(*line)))
+    with pytest.raises(ValueError, match="one.json has no data set with OpenAI's RN50"):
+        sent_runs(sent)
+
+    monkeypatch.setattr(Material, 'published', True)       # as with RN50 on all of the data
+    one = table(*line)
+    two = copy.deepcopy(one)
+    two['about']['seeds'] = [2, 3]
+    for row in two['rows']: row['values'] = [value + 1 for value in row['values']]
+    for name, run in {'one': one, 'two': two}.items():
+        (sent/f'{name}.json').write_text(json.dumps(run))
+    got = sent_runs(sent)
+    zero, _, _, ours = (row['values'] for row in one['rows'])
+    assert got['voc2007', 'zero-shot CLIP'] == pytest.approx([zero[0], zero[0] + .5, zero[0] + 1])
+    first, second = ours
+    assert got['voc2007', 'TaI-DPT'] == pytest.approx([first, (second + first + 1)/2, second + 1])
+
+
 @pytest.mark.parametrize('what, rows, note', [
     ('fig6', {'TaI-DPT', 'CoOp', 'CoOp-DPT', 'CoOp-DPT + TaI-DPT'}, '36 photos with'),
     ('table2', {'TaI-DPT', 'Tip-Adapter'}, 'Classes: ')])

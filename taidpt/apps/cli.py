@@ -633,7 +633,8 @@ def _reproduce(
     seeds:Annotated[str, Option(metavar='S,S', help='For the prompts.')]='1,2,3',
     limit:Annotated[int|None, Option(min=1, help='At most so many sentences and images.')]=None,
     dataset:Annotated[str|None, Option('--dataset', '--datasets', help=(
-        'voc2007 (default), coco or nuswide; for table1 some with commas between.'))]=None,
+        'voc2007 (default), coco or nuswide; for table1 some with commas between (default: those '
+        'in DIR).'))]=None,
     caption_ids:Annotated[Path|None, Option(metavar='FILE', help='Captions to learn from.')]=None,
     weights:Annotated[float|None, Option(metavar='W', min=0, max=1, help=(
         'For fig6, table2, table3: weight of the prompts from images in the ensemble, 0 to 1; '

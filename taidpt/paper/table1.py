@@ -6,7 +6,9 @@
 __all__ = ['table1', 'fig7']
 
 # %% ../../nbs/paper/table1.ipynb #table1-003
+import warnings
 from collections.abc import Sequence
+from itertools import chain
 
 from ..metrics import Measured
 from .published import PUBLISHED_MAP, RUNS
@@ -26,12 +28,39 @@ def _table1_cells(m): # a `Material`
     return cells
 
 # %% ../../nbs/paper/table1.ipynb #table1-012
+def _lacking(m)->list[str]: # a `Material`
+    "What its folder lacks: test images, captions."
+    lacking = []
+    for part in ('test', 'captions'):
+        try: getattr(m, part)
+        except FileNotFoundError as error: lacking.append(str(error))
+    return lacking
+
+def _complete(study, datasets)->tuple[list[Material], list[str]]: # as in `table1`
+    "Data sets with all files, and the names of the others; an error if one of these is asked for."
+    complete = []
+    lacking = {}
+    for name in datasets or RUNS:
+        m = Material(study, name)
+        faults = _lacking(m)
+        if faults: lacking[name] = faults
+        else: complete.append(m)
+    if lacking and (datasets or not complete):
+        faults = dict.fromkeys(chain.from_iterable(lacking.values()))
+        raise FileNotFoundError(';\n'.join(faults))
+    for name, faults in lacking.items():
+        warnings.warn(f'Table 1 leaves out {name}: {"; ".join(faults)}', stacklevel=2)
+    return complete, list(lacking)
+
 def table1(
     study:Study, # CLIP, folder, data, seeds
-    datasets:Sequence[str]=tuple(RUNS), # their names
+    datasets:Sequence[str]|None=None, # their names; None: those that the folder has
 )->dict[tuple, Measured]: # by data set and method
     "Table 1: four methods on each data set. Writes table1.md and table1.json."
-    materials = [Material(study, name) for name in datasets]
+    materials, left_out = _complete(study, datasets)
+    notes = []
+    if left_out:
+        notes = [f'Left out, as the folder lacks files of them: {", ".join(left_out)}.']
     results = {}
     published = {}
     for m in materials:
@@ -45,7 +74,7 @@ def table1(
             results[m.name, method] = measured(m.test, runs)
             if m.published:
                 published[m.name, method] = PUBLISHED_MAP[m.name, method]
-    study.write('table1', 'Table 1', ['data', 'method'], results, materials, published)
+    study.write('table1', 'Table 1', ['data', 'method'], results, materials, published, notes)
     return results
 
 # %% ../../nbs/paper/table1.ipynb #fig7-018
