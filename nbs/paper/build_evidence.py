@@ -1,8 +1,10 @@
 """Build the folder `evidence` from photos: python build_evidence.py SHARED
 
-SHARED/data has the photos in the folders voc2012_dev, voc2012_test, coco_dev and flickr8k, and
-SHARED/reference the scores of the authors' models. The README of the folder says how the photos
-were scaled."""
+SHARED/data has the photos in the folders voc2012_dev, voc2012_test, coco_dev and flickr8k,
+SHARED/reference the scores of the authors' models, and SHARED/golden the labels that their code
+gives to the bundled captions. The README of the folder says how the photos were scaled."""
+import gzip
+import json
 import sys
 from pathlib import Path
 
@@ -15,7 +17,7 @@ from taidpt.classes import COCO, NUSWIDE, VOC2007, ClassSet
 from taidpt.clip import load_clip
 from taidpt.datasets.labelled import LabeledImages, bundled_photos, read_labels
 from taidpt.encode import encode_images
-from taidpt.files import join_labels, save_tensors
+from taidpt.files import DATA, join_labels, save_tensors
 from taidpt.nounfilter import NounFilter
 
 from evidence import FOLDER, photo_table
@@ -91,6 +93,17 @@ def packed(vectors: torch.Tensor) -> dict[str, torch.Tensor]:
     return {'mean': mean, 'axes': axes, 'codes': codes, 'steps': steps}
 
 
+def write_published_labels(golden: Path, name: str):
+    "Labels of the bundled captions, in their order, as bits"
+    raw = (DATA/'captions'/'coco_captions_val2017.json.gz').read_bytes()
+    bundled = [caption['id'] for caption in json.loads(gzip.decompress(raw))['annotations']]
+    file = f'published_labels_{name}.npz'
+    with np.load(golden/file) as z:
+        if z['ids'].tolist() != bundled:
+            raise ValueError(f'{golden/file} must have the bundled captions, in their order')
+        np.savez_compressed(FOLDER/file, ids=z['ids'], labels=z['labels'], classes=z['classes'])
+
+
 def main(shared: Path):
     data = shared/'data'
     tables = {name: photo_set(name, data/name) for name in SETS}
@@ -119,6 +132,7 @@ def main(shared: Path):
     scores = {name: t.half() if t.is_floating_point() else t for name, t in scores.items()}
     save_tensors(FOLDER/'voc2007_authors.safetensors', scores,
                  {'source': 'https://github.com/guozix/TaI-DPT', 'photos': 'VOC2007 test'})
+    for name in ('voc2007', 'coco'): write_published_labels(shared/'golden', name)
 
 
 if __name__ == '__main__': main(Path(sys.argv[1]))

@@ -81,7 +81,7 @@ class StoredStudy(Study):
         return image_features(images.images)
 
 
-# Scores of the authors' models
+# Scores of the authors' models, and labels by their code
 
 def authors_scores() -> dict[str, np.ndarray]:
     """Of VOC2007's test set, 4,952 × 20: `labels` (1, 0 = difficult, -1), `taidpt_global`,
@@ -89,6 +89,12 @@ def authors_scores() -> dict[str, np.ndarray]:
     tensors, _ = load_tensors(FOLDER/'voc2007_authors.safetensors')
     return {name: t.float().numpy() if t.is_floating_point() else t.numpy()
             for name, t in tensors.items()}
+
+
+def published_labels(name: str) -> np.ndarray:
+    "What the published code labels the bundled captions, in their order: 24,373 × C, bool"
+    with np.load(FOLDER/f'published_labels_{name}.npz') as z:
+        return np.unpackbits(z['labels'], axis=1)[:, :len(z['classes'])].astype(bool)
 
 
 # Scores behind intervals

@@ -322,12 +322,13 @@ def add_images(
     model:Model, # that learned C classes from sentences
     images:LabeledImages, # N of them, at least ten
     progress:bool=True, # bars
+    features:FeatureStore|None=None, # of the images, if already encoded
 )->tuple[Ensemble, Interval]: # and its gain in mAP over the model, cross-validated, in percent
     """The model with a head that learns from images (Sec. 3.5). One weight is chosen on the
     cross-validated scores that also give the gain, which favours it a little."""
     check_label_classes(images, model.classes, 'images')
     y = images.labels
-    features = encode_images(model.clip, images.images, progress=progress)
+    if features is None: features = encode_images(model.clip, images.images, progress=progress)
     first = model.predict(features)
     second = torch.empty_like(first)
     fold = torch.arange(len(y)) % 5
