@@ -1,0 +1,61 @@
+"""Prompts learned from sentences, as pages of this folder and the scripts beside them need them."""
+import torch
+from taidpt.classes import ClassSet
+from taidpt.clip import FrozenCLIP
+from taidpt.encoders.store import FeatureStore
+from taidpt.files import load_tensors, save_tensors
+from taidpt.learner import TaIDPT
+from taidpt.nounfilter import NounFilter
+from taidpt.text.captions import bundled_captions
+from taidpt.texts import LabeledTexts
+
+from evidence import FOLDER, SLICE
+
+
+def in_random_order(n: int) -> list[int]:
+    return torch.randperm(n, generator=torch.Generator().manual_seed(0)).tolist()
+
+
+def drawn(texts: LabeledTexts, n: int) -> LabeledTexts:
+    "Some of the sentences, at random"
+    return texts[in_random_order(len(texts))[:n]]
+
+
+def sample_of_captions(classes: ClassSet) -> tuple[LabeledTexts, LabeledTexts]:
+    "Bundled captions that name a class, at random: 3,000 to learn from, and 1,500 held out"
+    n_train, n_held = (300, 200) if SLICE else (3000, 1500)
+    captions = list(bundled_captions())
+    sample = [captions[i] for i in in_random_order(len(captions))[:2*(n_train + n_held)]]
+    labelled = NounFilter(classes).label(sample, progress=False)
+    return labelled[:n_train], labelled[n_train:n_train + n_held]
+
+
+def learn_prompts(clip: FrozenCLIP, texts: LabeledTexts, features: FeatureStore, seed: int = 0,
+                  method: type[TaIDPT] = TaIDPT, **settings) -> TaIDPT:
+    "Prompts learned from these sentences and no others"
+    model = method(clip, texts.classes, templates=False, seed=seed, **settings)
+    return model.fit(texts, features=features, progress=False)
+
+
+# Prompts from sentences that may not be passed on, in the folder `evidence/prompts`
+
+def save_prompts(name: str, models: list[TaIDPT], sentences: int):
+    "Prompts of several seeds, and from how many captions they learned"
+    tensors = {}
+    for model in models:
+        for part, tensor in model.state_dict().items(): tensors[f'{model.seed}.{part}'] = tensor
+    save_tensors(FOLDER/'prompts'/f'{name}.safetensors', tensors, {'sentences': sentences})
+
+
+def load_prompts(name: str, clip: FrozenCLIP, classes: ClassSet,
+                 seeds: tuple[int, ...]) -> tuple[list[TaIDPT], int]:
+    "The same"
+    tensors, metadata = load_tensors(FOLDER/'prompts'/f'{name}.safetensors')
+    models = []
+    for seed in seeds:
+        model = TaIDPT(clip, classes, seed=seed)
+        parts = 'ctx_global', 'ctx_local'
+        model.load_state_dict({part: tensors[f'{seed}.{part}'] for part in parts})
+        model.fitted_.recipe = model.recipe_for(None)           # the temperature on images
+        models.append(model)
+    return models, metadata['sentences']
