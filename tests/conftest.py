@@ -194,6 +194,13 @@ def docs_module(name: str):
     return module
 
 
+def paper_module(name: str):
+    "A script beside the pages of nbs/paper as a module"
+    paper = str(ROOT/'nbs'/'paper')
+    if paper not in sys.path: sys.path.append(paper)
+    return importlib.import_module(name)
+
+
 def tool(name: str) -> Path:
     "A command installed next to this Python"
     return Path(sys.executable).parent/name

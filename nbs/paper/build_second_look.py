@@ -1,4 +1,4 @@
-"""Scores of photos that are looked at twice, and of their tiles: python build_second_look.py SHARED
+"""Scores of photos that are looked at twice, and of tiles: python build_second_look.py SHARED
 
 They need the photos themselves, SHARED/data/coco_dev and SHARED/data/voc2012_dev; the page on
 wrappers measures the scores, and has the control in the same words."""

@@ -2,7 +2,7 @@
 behind their intervals, and prompts from captions that may not be here. `build_evidence.py` makes
 it."""
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -201,9 +201,21 @@ def score_file(page: str) -> tuple[dict, list[Measured]]:
     return metadata['cells'], measured
 
 
-@cache
-def stored_numbers(page: str, cell: str) -> dict[str, Contrast]:
-    "The contrasts of a cell of a page, computed from the scores that it stored"
+class StoredNumbers(Mapping):
+    "Contrasts by name, each computed from its scores when it is asked for"
+    def __init__(self, terms: dict[str, list], measured: list[Measured]):
+        self.terms = terms
+        self.measured = measured
+
+    def __getitem__(self, name: str) -> Contrast:
+        terms = self.terms[name]
+        return Contrast.of(*((weight, self.measured[place]) for weight, place in terms))
+
+    def __iter__(self): return iter(self.terms)
+    def __len__(self): return len(self.terms)
+
+
+def stored_numbers(page: str, cell: str) -> StoredNumbers:
+    "What a cell of a page stored"
     cells, measured = score_file(page)
-    return {name: Contrast.of(*((weight, measured[place]) for weight, place in terms))
-            for name, terms in cells[cell].items()}
+    return StoredNumbers(cells[cell], measured)
