@@ -23,7 +23,7 @@ help:
 	@echo "make test-gpu   run what is for a GPU on one, in each precision"
 	@echo "make test-docs  test the site and the Explorer in a browser; apt-get installs Chromium if there is none"
 	@echo "make test-lowest  run the quick tests with the lowest versions that settings.ini allows"
-	@echo "make studies    run the experiments of nbs/paper anew on the development photos: an hour or two"
+	@echo "make studies    run the experiments of nbs/paper anew, on the features in nbs/paper/evidence: an hour or two"
 	@echo "make audit      look for known holes in what is installed (pip-audit asks PyPI)"
 	@echo "make wheel      build the packages in dist/"
 	@echo "make bench      time everything beside the published way: benchmarks/results.json; FULL=1 for a GPU, too"
@@ -59,7 +59,7 @@ test-lowest: $(LOWEST)/.installed
 	    tests/test_lowest.py tests/test_golden.py tests/test_towers.py tests/test_cli.py tests/test_notebooks.py \
 	    -k 'not test_stored and not test_export and not paper/ and not tutorials/ and not baselines/'
 
-# Where the photos are not, the pages show no more than that they run
+# They run on nbs/paper/evidence
 studies: $(VENV)/.dev
 	cd nbs/paper && for page in $(STUDIES); do \
 	    IPYTHONDIR=../../docs/ipython OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(abspath $(BIN))/jupyter nbconvert --log-level ERROR \
