@@ -15,6 +15,7 @@ cfg = settings()
 SITE = cfg['doc_host'] + cfg['doc_baseurl']
 FOLDERS = [
     'taidpt/data', 'docs/images', 'docs/_static', 'nbs/tutorials/images', 'tests/golden',
+    'nbs/paper/evidence',
 ]
 
 

@@ -1,4 +1,5 @@
-"""What the pages give as the paper's words stands in the paper.
+"""What the pages give as the paper's words stands in the paper, and the lists of its supplement are
+those of the package.
 
 The rule for writers: in a sentence that names the paper or one of its sections, quotation marks
 hold the paper's own words; examples are in italics. Words that are left out are three dots or
@@ -10,6 +11,9 @@ from pathlib import Path
 
 import nbformat
 import pytest
+
+from taidpt.text.published_labels import published_names
+from taidpt.texts import TEMPLATES
 
 ROOT = Path(__file__).parents[1]
 SHARED = Path(os.environ.get('TAIDPT_SHARED') or ROOT.parent/'shared')
@@ -69,3 +73,23 @@ def test_the_papers_words_are_in_the_paper():
     cited = [(path.stem, one) for path in pages for text in texts(path) for one in quotations(text)]
     assert len(cited) >= 10
     assert not [(page, one) for page, one in cited if missing(one, paper)]
+
+
+def listed_words(path: Path) -> list[list[str]]:
+    "The words of each class in a list of the supplement: {'bus', 'motor bus'}, …"
+    classes = path.read_text('utf-8').split('}')
+    return [re.findall(r"'([^']+)'", words) for words in classes if words.strip()]
+
+
+@pytest.mark.skipif(not PAPER.exists(), reason="the supplement's lists are not beside the checkout")
+@pytest.mark.parametrize(
+    'name, file', [('voc2007', 'voc'), ('coco', 'coco'), ('nuswide', 'nuswide')])
+def test_published_names_are_those_of_the_supplement(name, file):
+    listed = listed_words(SHARED/'reference'/f'synonyms_{file}.txt')
+    assert listed == list(published_names()[name].values())
+
+
+@pytest.mark.skipif(not PAPER.exists(), reason="the supplement's lists are not beside the checkout")
+def test_templates_are_those_of_the_supplement():
+    lines = (SHARED/'reference'/'templates.txt').read_text('utf-8').splitlines()
+    assert {line.strip('"').replace('[CLASS]', '{}') for line in lines} == set(TEMPLATES)

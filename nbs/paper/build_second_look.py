@@ -1,7 +1,7 @@
-"""Scores of photos that are looked at twice, and of tiles: python build_second_look.py SHARED
+"""Score photos with a second look and with tiles: python build_second_look.py SHARED
 
-They need the photos themselves, SHARED/data/coco_dev and SHARED/data/voc2012_dev; the page on
-wrappers measures the scores, and has the control in the same words."""
+They need the photos themselves, in SHARED/data/coco_dev and SHARED/data/voc2012_dev. The page on
+wrappers measures the scores, and defines the control in the same words."""
 import sys
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from development import joined
 from evidence import FOLDER
 
 CLASSES = VOC2007.spelled_naturally()
+ZERO = 'zero-shot CLIP with DPT'
 
 
 class Elsewhere(Rescored):
@@ -41,7 +42,7 @@ def learned_models() -> dict[str, Model]:
     clip = load_clip(device='cpu')
     known = NounFilter(CLASSES).label(list(bundled_captions()), progress=False)
     features = encode_texts(clip, (known + template_sentences(CLASSES)).texts, progress=False)
-    models = {'zero-shot CLIP with DPT': ZeroShotCLIP(clip, CLASSES)}
+    models = {ZERO: ZeroShotCLIP(clip, CLASSES)}
     for name, kind in (('TaI-DPT', TaIDPT), ('concepts', TextConcepts)):
         models[name] = kind(clip, CLASSES).fit(known, features=features, progress=False)
     return models
@@ -53,18 +54,15 @@ def main(data: Path):
     order = torch.randperm(len(voc2012), generator=torch.Generator().manual_seed(0))
     voc2012 = voc2012[order[300:600]]               # the first 300 served to tune settings
     tensors = {'COCO, labels': coco.labels, 'VOC2012, labels': voc2012.labels}
-
-    def add(where: str, images: list, name: str, models: dict[str, Model]):
-        for look, model in models.items():
-            scores = model.predict(images, progress=False)
-            tensors[f'{where}, {name}, {look}'] = scores.half()
-
     for name, model in learned_models().items():
         looks = {'first': model, 'second': Rescored(model), 'elsewhere': Elsewhere(model),
                  'tiles': Tiled(model)}
-        add('COCO', coco.images, name, looks)
-        if name == 'zero-shot CLIP with DPT':
-            add('VOC2012', voc2012.images, name, {look: looks[look] for look in ('first', 'second')})
+        for look, looking in looks.items():
+            scores = looking.predict(coco.images, progress=False)
+            tensors[f'COCO, {name}, {look}'] = scores.half()
+            if name == ZERO and look in ('first', 'second'):
+                scores = looking.predict(voc2012.images, progress=False)
+                tensors[f'VOC2012, {name}, {look}'] = scores.half()
     save_tensors(FOLDER/'scores'/'second_look.safetensors', tensors, {})
 
 

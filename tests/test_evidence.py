@@ -1,0 +1,146 @@
+"""The evidence that the paper's pages run on is whole and small, and agrees with what it was made
+from, where that is beside the checkout."""
+import gzip
+import importlib
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from conftest import ROOT
+
+from taidpt.classes import VOC2007
+from taidpt.clip import load_clip
+from taidpt.datasets.labelled import bundled_photos
+from taidpt.encode import encode_images
+from taidpt.files import DATA, load_tensors
+from taidpt.metrics import Measured
+
+FOLDER = ROOT/'nbs/paper/evidence'
+SHARED = Path(os.environ.get('TAIDPT_SHARED') or ROOT.parent/'shared')
+needs_photos = pytest.mark.skipif(
+    not (SHARED/'data').is_dir(), reason='the photos are not beside the checkout')
+needs_labels = pytest.mark.skipif(
+    not (SHARED/'golden').is_dir(), reason='the published labels are not beside the checkout')
+
+
+def paper_module(m: pytest.MonkeyPatch, name: str):
+    "A module of nbs/paper, whole, even where pages have run as slices"
+    m.syspath_prepend(ROOT/'nbs/paper')
+    module = importlib.import_module(name)
+    if hasattr(module, 'SLICE'): m.setattr(module, 'SLICE', False)
+    return module
+
+
+@pytest.fixture
+def evidence(monkeypatch): return paper_module(monkeypatch, 'evidence')
+
+
+@pytest.fixture
+def development(monkeypatch, evidence): return paper_module(monkeypatch, 'development')
+
+
+@pytest.fixture
+def build(monkeypatch, development): return paper_module(monkeypatch, 'build_evidence')
+
+
+def megabytes(*paths: Path) -> float: return sum(path.stat().st_size for path in paths)/1e6
+
+
+def test_it_stays_small():
+    assert megabytes(FOLDER/'features.safetensors') <= 30
+    assert megabytes(*(FOLDER/'scores').iterdir()) <= 25
+
+
+def test_photos_of_pages_have_features(evidence, development):
+    _, stored = evidence.stored_codes()
+    used = development.few_photos()
+    flickr8k = evidence.photo_table('flickr8k')
+    used.update(flickr8k['image'][flickr8k['split'] == 'test'])
+    for name in ('voc2012_dev', 'voc2012_test', 'coco_dev', 'coco_demo'):
+        used.update(evidence.photo_table(name)['image'])
+    assert len(stored['images']) == len(set(stored['images']))
+    assert set(stored['images']) == used
+
+
+def test_stored_features_are_those_of_the_photos(evidence, kept_features):
+    images = bundled_photos(VOC2007).images
+    stored = evidence.image_features(images)
+    fresh = encode_images(load_clip(device='cpu'), images, progress=False)
+    assert stored.offsets.tolist() == fresh.offsets.tolist()
+    for one, other in ((stored.global_, fresh.global_), (stored.local, fresh.local)):
+        assert F.cosine_similarity(one.float(), other.float()).min() > .97
+
+
+@needs_photos
+@pytest.mark.parametrize('name', ['voc2012_dev', 'voc2012_test', 'coco_dev', 'coco_demo'])
+def test_labels_and_sizes_are_those_of_the_photos(build, evidence, name):
+    table, _ = build.photo_set(name, SHARED/'data'/name)
+    assert table.equals(evidence.photo_table(name))
+
+
+@needs_photos
+def test_labels_of_flickr8k_are_those_of_its_captions(build, evidence):
+    table, _ = build.flickr8k(SHARED/'data'/'flickr8k')
+    assert table.equals(evidence.photo_table('flickr8k'))
+
+
+@pytest.mark.parametrize('name', ['voc2007', 'coco'])
+def test_published_labels_are_of_the_bundled_captions(evidence, name):
+    raw = (DATA/'captions'/'coco_captions_val2017.json.gz').read_bytes()
+    captions = json.loads(gzip.decompress(raw))['annotations']
+    with np.load(FOLDER/f'published_labels_{name}.npz') as z:
+        assert z['ids'].tolist() == [caption['id'] for caption in captions]
+    assert len(evidence.published_labels(name)) == len(captions)
+
+
+@needs_labels
+@pytest.mark.parametrize('name', ['voc2007', 'coco'])
+def test_published_labels_are_those_that_were_published(evidence, name):
+    with np.load(SHARED/'golden'/f'published_labels_{name}.npz') as z:
+        labels = np.unpackbits(z['labels'], axis=1)[:, :len(z['classes'])]
+    assert (evidence.published_labels(name) == labels).all()
+
+
+def test_the_second_look_is_at_photos_of_the_evidence(evidence):
+    "Those of COCO and the bundled ones, and 300 of VOC2012, in the order of the scores"
+    stored, _ = load_tensors(FOLDER/'scores'/'second_look.safetensors')
+    coco = [evidence.photos(name, VOC2007).labels for name in ('coco_dev', 'coco_demo')]
+    assert torch.equal(stored['COCO, labels'], torch.cat(coco))
+    voc2012 = evidence.photos('voc2012_dev', VOC2007).labels
+    order = torch.randperm(len(voc2012), generator=torch.Generator().manual_seed(0))
+    assert torch.equal(stored['VOC2012, labels'], voc2012[order[300:600]])
+    for name, tensor in stored.items():
+        assert len(tensor) == len(stored[f'{name.split(",")[0]}, labels'])
+
+
+def test_contrasts_that_are_stored_are_equal(evidence, monkeypatch, tmp_path):
+    "Also of several runs, of a class that no photo shows, and of shares of cases"
+    monkeypatch.setattr(evidence, 'FOLDER', tmp_path)
+    rng = np.random.default_rng(0)
+    labels = rng.random((40, 5)) < .3
+    labels[:, 2] = False
+    several, one = (Measured(labels, rng.normal(size=(runs, 40, 5))) for runs in (3, 1))
+    cases = evidence.Cases(rng.random(40), .5)
+    contrasts = {
+        'gain': evidence.gain(several, one),
+        'of three': evidence.Contrast.of((1, several), (-.5, one), (-.5, several)),
+        'share': evidence.Contrast.of((1, cases))}
+    scores = evidence.ScoreFile()
+    scores.add('cell', contrasts)
+    scores.write('made up')
+    assert evidence.stored_numbers('made up', 'cell') == contrasts
+    assert contrasts['gain'].value == pytest.approx(several.gain(one).value, abs=.1)
+
+
+def test_a_slice_stores_nothing(development, evidence, monkeypatch, tmp_path):
+    monkeypatch.setattr(evidence, 'FOLDER', tmp_path)
+    monkeypatch.setattr(development, 'SLICE', True)
+    development.write_numbers('page')
+    assert not [*tmp_path.iterdir()]
+    monkeypatch.setattr(development, 'SLICE', False)
+    development.write_numbers('page')
+    assert [path.name for path in tmp_path.rglob('*.safetensors')] == ['page.safetensors']
