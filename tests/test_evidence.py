@@ -143,4 +143,4 @@ def test_a_slice_stores_nothing(development, evidence, monkeypatch, tmp_path):
     assert not [*tmp_path.iterdir()]
     monkeypatch.setattr(development, 'SLICE', False)
     development.write_numbers('page')
-    assert [path.name for path in tmp_path.rglob('*.safetensors')] == ['page.safetensors']
+    assert [path.name for path in tmp_path.rglob('*.npz')] == ['page.npz']

@@ -1,6 +1,7 @@
 """The folder `evidence`: features and labels of the photos that the paper's pages run on, scores
 behind their intervals, and prompts from captions that may not be here. `build_evidence.py` makes
 it."""
+import json
 import os
 from collections.abc import Mapping, Sequence
 from functools import cache, cached_property
@@ -13,7 +14,7 @@ import torch.nn.functional as F
 from taidpt.classes import ClassSet, as_classset
 from taidpt.datasets.labelled import LabeledImages
 from taidpt.encoders.store import FeatureStore
-from taidpt.files import load_tensors, save_tensors
+from taidpt.files import atomic_write, load_tensors
 from taidpt.metrics import DRAWS, Interval, Measured
 from taidpt.paper.study import Study, draw
 
@@ -176,29 +177,42 @@ class ScoreFile:
         return self.measured[id(measured)][0]
 
     def write(self, page: str):
-        tensors = {}
+        arrays = {}
         for count, places in self.columns.items():
             columns = np.stack([np.frombuffer(column, np.float16) for column in places])
-            tensors[str(count)] = torch.from_numpy(columns)
+            arrays[str(count)] = bytes_apart(columns)
         measured = [description for _, description, _ in self.measured.values()]
-        save_tensors(FOLDER/'scores'/f'{page}.safetensors', tensors,
-                     {'cells': self.cells, 'measured': measured})
+        index = json.dumps({'cells': self.cells, 'measured': measured})
+        with atomic_write(FOLDER/'scores'/f'{page}.npz') as part, part.open('wb') as file:
+            np.savez_compressed(file, index=index, **arrays)
+
+
+def bytes_apart(columns: np.ndarray) -> np.ndarray:
+    "The low and the high byte of half floats, K × N -> 2 × K × N: apart they take a fifth less"
+    return columns.view(np.uint8).reshape(*columns.shape, 2).transpose(2, 0, 1).copy()
+
+
+def bytes_together(planes: np.ndarray) -> np.ndarray:
+    "The half floats again"
+    return np.ascontiguousarray(planes.transpose(1, 2, 0)).view(np.float16)[:, :, 0]
 
 
 @cache
 def score_file(page: str) -> tuple[dict, list[Measured]]:
     "The terms of a page's contrasts, by cell and name, and what was measured"
-    tensors, metadata = load_tensors(FOLDER/'scores'/f'{page}.safetensors')
+    with np.load(FOLDER/'scores'/f'{page}.npz') as file:
+        index = json.loads(str(file['index']))
+        columns_of = {name: bytes_together(file[name]) for name in file if name != 'index'}
     measured = []
-    for description in metadata['measured']:
-        columns = tensors[str(description['photos'])].numpy()
+    for description in index['measured']:
+        columns = columns_of[str(description['photos'])]
         labels = columns[description['labels']].T > 0
         runs = [columns[run].T.astype(np.float32) for run in description['runs']]
         if description['labels']:
             measured.append(Measured(labels, runs, draws=20 if SLICE else DRAWS))
         else:
             measured.append(Cases(runs[0][:, 0]))
-    return metadata['cells'], measured
+    return index['cells'], measured
 
 
 class StoredNumbers(Mapping):
