@@ -23,12 +23,8 @@ help:
 	@echo "make test-gpu   run what is for a GPU on one, in each precision"
 	@echo "make test-docs  test the site and the Explorer in a browser; apt-get installs Chromium if there is none"
 	@echo "make test-lowest  run the quick tests with the lowest versions that settings.ini allows"
-<<<<<<< HEAD
 	@echo "make results    compute README's Results and the report's verdicts anew, offline: minutes; FULL=1 for all seeds"
-	@echo "make studies    run the experiments of nbs/paper anew: an hour or two"
-=======
-	@echo "make studies    run the experiments of nbs/paper anew, on the features in nbs/paper/evidence: an hour or two"
->>>>>>> ev_c
+	@echo "make studies    run the experiments of nbs/paper anew, on the features in nbs/paper/evidence: an hour and a half"
 	@echo "make audit      look for known holes in what is installed (pip-audit asks PyPI)"
 	@echo "make wheel      build the packages in dist/"
 	@echo "make bench      time everything beside the published way: benchmarks/results.json; FULL=1 for a GPU, too"
@@ -64,15 +60,11 @@ test-lowest: $(LOWEST)/.installed
 	    tests/test_lowest.py tests/test_golden.py tests/test_towers.py tests/test_cli.py tests/test_notebooks.py \
 	    -k 'not test_stored and not test_export and not paper/ and not tutorials/ and not baselines/'
 
-<<<<<<< HEAD
 # From nbs/paper/evidence; an error where a number differs by more than rounding
 results: $(VENV)/.dev
 	cd nbs/paper && OMP_NUM_THREADS=$(WORKERS) TQDM_DISABLE=1 $(abspath $(BIN))/python results.py $(if $(FULL),--full)
 
-# From nbs/paper/evidence: features of all photos that the pages use
-=======
 # They run on nbs/paper/evidence
->>>>>>> ev_c
 studies: $(VENV)/.dev
 	cd nbs/paper && for page in $(STUDIES); do \
 	    begin=$$(date +%s); \
