@@ -7,6 +7,7 @@
 It ends in an error where a number differs by more than rounding."""
 import argparse
 import copy
+import re
 import shutil
 import sys
 import tempfile
@@ -29,7 +30,7 @@ from evidence import StoredStudy, photos
 
 HERE = Path(__file__).parent
 STORED = DATA/'paper'/'results.csv'
-SHOWN = 'rp-said', 'rp-table'               # cells of the report that are printed
+TABLE = 'rp-table'                          # the cell of the report that has all verdicts
 
 # Rows of README's table that learn by descent: another processor may round them elsewhere
 LEARNED, EXACT = .3, .1                     # points of mAP that a row may differ by
@@ -113,16 +114,32 @@ def shown_text(cell) -> str:
     return '\n'.join(map(''.join, texts))
 
 
+def verdicts_of(page) -> dict[str, list[str]]:
+    "The report's table: its head, and the verdict and mean difference of each claim by column"
+    [table] = [shown_text(cell) for cell in page.cells if cell.id == TABLE]
+    verdicts = {}
+    for line in table.splitlines():
+        claim, *columns = line.strip('| ').split(' | ')
+        if claim == 'claim': verdicts[claim] = columns
+        if not claim.startswith('['): continue
+        bold = [re.findall(r'\*\*(.+?)\*\*', column) for column in columns]
+        verdicts[claim[1:claim.index(']')]] = [', '.join(parts) for parts in bold]
+    return verdicts
+
+
 def report_verdicts() -> bool:
     "The report, computed from stored scores, beside what its page says; whether all is as there"
     stored = nbformat.read(HERE/'report.ipynb', as_version=4)
     fresh = copy.deepcopy(stored)
     NotebookClient(fresh, timeout=None, resources={'metadata': {'path': HERE}}).execute()
-    differ = []
-    for before, now in zip(stored.cells, fresh.cells):
-        if before.cell_type != 'code': continue
-        if now.id in SHOWN: print(f'\n{shown_text(now)}')
-        if shown_text(before) != shown_text(now): differ.append(now)
+    on_page, now_here, lines = verdicts_of(stored), verdicts_of(fresh), []
+    head = ['claim', *now_here.pop('claim'), 'page']
+    for claim, columns in now_here.items():
+        lines.append([claim, *columns, 'as there' if columns == on_page.get(claim) else 'OTHERWISE'])
+    print('\nVerdicts of the report, from stored scores\n')
+    print(markdown_table(head, lines, len(head)))
+    differ = [now for before, now in zip(stored.cells, fresh.cells)
+              if before.cell_type == 'code' and shown_text(before) != shown_text(now)]
     for cell in differ:
         print(f'\nThe page says otherwise (cell {cell.id}); now it is:\n{shown_text(cell)}')
     print('\nThe verdicts are ' + ('not ' if differ else '') + 'those of the page.')
