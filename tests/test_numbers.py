@@ -159,7 +159,7 @@ def test_the_card_of_the_embedded_clip(row, method):
     "On its page, and beside its weights: of the photos, where the results have stored features"
     for text in (shown_by('paper/train_mini_clip'), text_of('taidpt/data/mini_clip/README.md')):
         for shown, stored in shown_and_stored(text, row, method, 'train_mini_clip'):
-            assert float(shown.partition(' ±')[0]) == pytest.approx(stored.mAP, abs=.4), stored
+            assert float(shown.partition(' ±')[0]) == pytest.approx(stored.mAP, abs=.6), stored
 
 
 @pytest.mark.parametrize('method', ['zero-shot CLIP', 'zero-shot CLIP with DPT'])

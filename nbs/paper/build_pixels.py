@@ -46,8 +46,9 @@ def side_by_side(*paths: Path) -> Image.Image:
 
 
 def right_halves(U: torch.Tensor, L: torch.Tensor, classes: torch.Tensor) -> np.ndarray:
-    """For each pair the share of its two classes whose highest score is on their half. U: N × 49 ×
-    D, L: C × D, classes: N × 2"""
+    """For each pair the share of its two classes whose highest score is on their half.
+
+    U: N × 49 × D, L: C × D, classes: N × 2"""
     maps = dense_scores(U, L).unflatten(1, (7, 7))
     ahead = maps[:, :, :3].amax((1, 2)) - maps[:, :, 4:].amax((1, 2))
     ahead = ahead.gather(1, classes).numpy()

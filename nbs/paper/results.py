@@ -135,7 +135,8 @@ def report_verdicts() -> bool:
     on_page, now_here, lines = verdicts_of(stored), verdicts_of(fresh), []
     head = ['claim', *now_here.pop('claim'), 'page']
     for claim, columns in now_here.items():
-        lines.append([claim, *columns, 'as there' if columns == on_page.get(claim) else 'OTHERWISE'])
+        same = columns == on_page.get(claim)
+        lines.append([claim, *columns, 'as there' if same else 'OTHERWISE'])
     print('\nVerdicts of the report, from stored scores\n')
     print(markdown_table(head, lines, len(head)))
     differ = [now for before, now in zip(stored.cells, fresh.cells)
