@@ -70,9 +70,9 @@ def number(text: str) -> Interval:
 
 def kept_by(page: str, name: str) -> Interval:
     "A number whose scores a page has stored"
-    cells, _ = evidence.score_file(page)
-    for cell in cells:
-        if name in cells[cell]: return evidence.stored_numbers(page, cell)[name]
+    index, _ = evidence.score_file(page)
+    for cell, numbers in index['cells'].items():
+        if name in numbers: return evidence.stored_numbers(page, cell)[name]
     raise KeyError(name)
 
 
@@ -80,10 +80,9 @@ def kept_by(page: str, name: str) -> Interval:
     'ablations', 'family', 'pictures', 'rank_pictures', 'sentences', 'statements', 'table1'])
 def test_stored_scores_give_the_numbers_of_the_page(page):
     "One of each page: `make results` computes all that the report judges"
-    cells, _ = evidence.score_file(page)
-    cell = next(iter(cells))
-    numbers = evidence.stored_numbers(page, cell)
-    name = next(reversed(cells[cell]))
+    index, _ = evidence.score_file(page)
+    numbers = evidence.stored_numbers(page, next(iter(index['cells'])))
+    name = next(reversed(numbers.terms))
     value, low, high = numbers[name]
     assert f'{value:+.1f} ({low:+.1f} to {high:+.1f})' in shown_by(f'paper/{page}'), name
 

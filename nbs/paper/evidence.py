@@ -198,38 +198,38 @@ def bytes_together(planes: np.ndarray) -> np.ndarray:
 
 
 @cache
-def score_file(page: str) -> tuple[dict, list[Measured]]:
-    "The terms of a page's contrasts, by cell and name, and what was measured"
+def score_file(page: str) -> tuple[dict, dict[str, np.ndarray]]:
+    "What a page stored: its contrasts by cell and name, and columns by the number of photos"
     with np.load(FOLDER/'scores'/f'{page}.npz') as file:
         index = json.loads(str(file['index']))
-        columns_of = {name: bytes_together(file[name]) for name in file if name != 'index'}
-    measured = []
-    for description in index['measured']:
-        columns = columns_of[str(description['photos'])]
-        labels = columns[description['labels']].T > 0
-        runs = [columns[run].T.astype(np.float32) for run in description['runs']]
-        if description['labels']:
-            measured.append(Measured(labels, runs, draws=20 if SLICE else DRAWS))
-        else:
-            measured.append(Cases(runs[0][:, 0]))
-    return index['cells'], measured
+        return index, {name: bytes_together(file[name]) for name in file if name != 'index'}
+
+
+@cache
+def stored_measured(page: str, place: int) -> 'Measured | Cases':
+    "One of the things that a page measured"
+    index, columns_of = score_file(page)
+    description = index['measured'][place]
+    columns = columns_of[str(description['photos'])]
+    runs = [columns[run].T.astype(np.float32) for run in description['runs']]
+    if not description['labels']: return Cases(runs[0][:, 0])
+    labels = columns[description['labels']].T > 0
+    return Measured(labels, runs, draws=20 if SLICE else DRAWS)
 
 
 class StoredNumbers(Mapping):
-    "Contrasts by name, each computed from its scores when it is asked for"
-    def __init__(self, terms: dict[str, list], measured: list[Measured]):
-        self.terms = terms
-        self.measured = measured
+    "Contrasts of a cell of a page by name, each computed from its scores when it is asked for"
+    def __init__(self, page: str, cell: str):
+        index, _ = score_file(page)
+        self.page = page
+        self.terms = index['cells'][cell]
 
     def __getitem__(self, name: str) -> Contrast:
         terms = self.terms[name]
-        return Contrast.of(*((weight, self.measured[place]) for weight, place in terms))
+        return Contrast.of(*((weight, stored_measured(self.page, i)) for weight, i in terms))
 
     def __iter__(self): return iter(self.terms)
     def __len__(self): return len(self.terms)
 
 
-def stored_numbers(page: str, cell: str) -> StoredNumbers:
-    "What a cell of a page stored"
-    cells, measured = score_file(page)
-    return StoredNumbers(cells[cell], measured)
+def stored_numbers(page: str, cell: str) -> StoredNumbers: return StoredNumbers(page, cell)
