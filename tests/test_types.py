@@ -85,7 +85,7 @@ def test_examples_have_types_that_hold(tmp_path):
         (tmp_path/f'page_{page.stem}.py').write_text(code_of(page), encoding='utf-8')
     (tmp_path/'own_pooling.py').write_text(TYPED, encoding='utf-8')
     (tmp_path/'script.py').write_text(SCRIPT, encoding='utf-8')
-    folders = '.', 'docs', 'tests', 'nbs/paper'         # of modules that pages import
+    folders = '.', 'nbs', 'nbs/paper', 'tests'         # of modules that pages import
     environment = dict(root='.', extraPaths=[str(ROOT/folder) for folder in folders])
     settings = dict(typeCheckingMode='standard', executionEnvironments=[environment])
     settings |= dict.fromkeys(NOT_ASKED, False)

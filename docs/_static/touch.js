@@ -1,5 +1,5 @@
 // Figures to touch. A notebook's cell writes `<div class="taidpt-touch" data-kind data-figure>` with a photo,
-// words and a credit in it (`docs/touch.py`); here the words make room for things that move.
+// words and a credit in it (`nbs/touch.py`); here the words make room for things that move.
 (() => {
 'use strict';
 

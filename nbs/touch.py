@@ -1,5 +1,5 @@
-"""A notebook's numbers as a figure that moves on the site (`_static/touch.js`), and that is words
-everywhere else."""
+"""A notebook's numbers as a figure that moves on the site (`docs/_static/touch.js`), and that is
+words everywhere else."""
 import base64
 import json
 from collections.abc import Sequence
