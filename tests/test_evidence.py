@@ -132,7 +132,7 @@ def test_contrasts_that_are_stored_are_equal(evidence, monkeypatch, tmp_path):
     scores = evidence.ScoreFile()
     scores.add('cell', contrasts)
     scores.write('made up')
-    assert evidence.stored_numbers('made up', 'cell') == contrasts
+    assert evidence.StoredNumbers('made up', 'cell') == contrasts
     assert contrasts['gain'].value == pytest.approx(several.gain(one).value, abs=.1)
 
 

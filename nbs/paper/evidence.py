@@ -35,8 +35,9 @@ def photo_table(name: str) -> pd.DataFrame:
 
 def class_columns(labels: pd.Series, classes: ClassSet) -> torch.Tensor:
     "Names with commas between as a matrix, N × C bool"
-    shown = labels.str.get_dummies(',').reindex(columns=as_classset(classes.name).names)
-    return torch.tensor(shown.fillna(0).to_numpy(bool))
+    shown = labels.str.get_dummies(',')
+    shown = shown.reindex(columns=as_classset(classes.name).names, fill_value=0)
+    return torch.tensor(shown.to_numpy(bool))
 
 
 def photos(name: str, classes: ClassSet, min_photos: int = 1, labels: str = '',
@@ -131,16 +132,12 @@ class Contrast(Interval):
     def __sub__(self, other): return Contrast.of(*self.terms, *(-other).terms)
 
 
-def in_half_precision(measured: Measured) -> Measured:
-    "The same with scores that a half float holds, made once"
-    if isinstance(measured, Cases): return measured
-    if 'halves' not in vars(measured):
-        shown = measured.labels.any(0)
-        runs = measured.runs[:, :, shown].astype(np.float16).astype(np.float32)
-        names = [name for name, is_shown in zip(measured.names, shown) if is_shown]
-        measured.halves = Measured(measured.labels[:, shown], runs, names, measured.draws)
-        measured.halves.halves = measured.halves
-    return measured.halves
+@cache
+def in_half_precision(measured: 'Measured | Cases') -> 'Measured | Cases':
+    "The same with scores that a half float holds, which are those that are stored"
+    runs = measured.runs.astype(np.float16).astype(np.float32)
+    if np.array_equal(runs, measured.runs): return measured
+    return Measured(measured.labels, runs, measured.names, measured.draws)
 
 
 def gain(more: Measured, less: Measured) -> Contrast:
@@ -170,9 +167,12 @@ class ScoreFile:
 
     def add_measured(self, measured: Measured) -> int:
         if id(measured) not in self.measured:
-            runs = [self.places_of(scores) for scores in measured.runs]
-            labels = self.places_of(measured.labels)
-            description = {'photos': len(measured.labels), 'labels': labels, 'runs': runs}
+            labels, runs = measured.labels, measured.runs
+            if isinstance(measured, Measured):
+                shown = labels.any(0)                       # only these classes count
+                labels, runs = labels[:, shown], runs[:, :, shown]
+            description = {'photos': len(labels), 'labels': self.places_of(labels),
+                           'runs': [self.places_of(scores) for scores in runs]}
             self.measured[id(measured)] = len(self.measured), description, measured
         return self.measured[id(measured)][0]
 
@@ -230,6 +230,3 @@ class StoredNumbers(Mapping):
 
     def __iter__(self): return iter(self.terms)
     def __len__(self): return len(self.terms)
-
-
-def stored_numbers(page: str, cell: str) -> StoredNumbers: return StoredNumbers(page, cell)
