@@ -1,7 +1,7 @@
 """Score photos with a second look and with tiles: python build_second_look.py SHARED
 
 They need the photos themselves, in SHARED/data/coco_dev and SHARED/data/voc2012_dev. The page on
-wrappers measures the scores, and defines the control in the same words."""
+wrappers measures the scores."""
 import sys
 from pathlib import Path
 
@@ -20,18 +20,12 @@ from taidpt.texts import template_sentences
 from taidpt.wrappers import Rescored, Tiled
 from taidpt.zeroshot import ZeroShotCLIP
 
+from controls import Elsewhere
 from development import joined
 from evidence import FOLDER
 
 CLASSES = VOC2007.spelled_naturally()
 ZERO = 'zero-shot CLIP with DPT'
-
-
-class Elsewhere(Rescored):
-    "The control: each class looks at the region of another"
-    def first_look(self, images, on_error='raise', progress=True):
-        s, boxes = super().first_look(images, on_error, progress)
-        return s, boxes.roll(1, 1)
 
 
 def labelled(folder: Path) -> LabeledImages:

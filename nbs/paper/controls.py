@@ -1,7 +1,8 @@
-"""Prompts that have learned nothing: a control for TaI-DPT's. The page of learned prompts shows the
-result, that of the family the command."""
+"""Controls: prompts that have learned nothing, for TaI-DPT's, and a second look at the region of
+another class."""
 from taidpt.learner import TaIDPT
 from taidpt.training import Fitted
+from taidpt.wrappers import Rescored
 
 
 class Untrained(TaIDPT):
@@ -15,3 +16,10 @@ class Untrained(TaIDPT):
 class Centred(Untrained):
     "The same, with the mean over the classes subtracted from the class embeddings"
     def embeddings(self): return [E - E.mean(0) for E in super().embeddings()]
+
+
+class Elsewhere(Rescored):
+    "Each class looks at the region of the class before it"
+    def first_look(self, images, on_error='raise', progress=True):
+        s, boxes = super().first_look(images, on_error, progress)
+        return s, boxes.roll(1, 1)
