@@ -576,7 +576,8 @@ def _demo(
     'taidpt reproduce table1 --data DIR --datasets voc2007,coco'))
 def _data(
     names:Annotated[list[str]|None, Argument(metavar='NAME', help=(
-        'Of voc2007, coco, nuswide, captions, narratives (default: list them).'))]=None,
+        'Of voc2007, voc2007-test, coco, nuswide, captions, narratives (default: list '
+        'them).'))]=None,
     to:Annotated[Path, Option(metavar='DIR', file_okay=False, help=(
         'Folder for it; what is there is not fetched again.'))]='data',
     keep:Annotated[bool, Option('--keep', help='Keep the archives, in DIR/.download.')]=False,

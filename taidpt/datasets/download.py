@@ -104,6 +104,9 @@ _NUS_LISTS = (
 # %% ../../nbs/datasets/download.ipynb #dl-names
 DATA_SETS = { # name -> its archives
     'voc2007': DataSet('VOC2007, and the captions', (*_VOC_ARCHIVES, _CAPTIONS_ARCHIVE)),
+    'voc2007-test': DataSet(
+        "VOC2007's test photos alone, and the captions: what Table 1 takes",
+        (_VOC_ARCHIVES[1], _CAPTIONS_ARCHIVE)),
     'coco': DataSet('MS-COCO of 2014, and the captions', (*_COCO_ARCHIVES, _CAPTIONS_ARCHIVE)),
     'nuswide': DataSet(
         "NUS-WIDE's lists and labels, and the narratives", (*_NUS_LISTS, _NARRATIVES_FILE),
