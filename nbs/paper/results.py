@@ -19,10 +19,12 @@ import pandas as pd
 from nbclient import NotebookClient
 from taidpt.classes import COCO, VOC2007
 from taidpt.clip import load_clip
+from taidpt.datasets.labelled import LabeledImages, bundled_photos
 from taidpt.evaluate import markdown_table, measured
 from taidpt.files import DATA, atomic_write
 from taidpt.nounfilter import NounFilter
 from taidpt.paper.family import FAMILY, bundled_results, family_cells, family_results
+from taidpt.paper.study import Study
 from taidpt.text.captions import bundled_captions
 
 from controls import Centred, Untrained
@@ -36,7 +38,7 @@ CONTROLS = {'Untrained': Untrained, 'Centred': Centred}
 README = ['zero-shot CLIP', 'Centred', "TaI-DPT, the paper's recipe", 'TaI-DPT',
           'concepts with attention', 'prompts on pairs', 'linear on pairs with attention']
 SETS = [('voc2012_dev', VOC2007, 10), ('coco_dev', VOC2007, 1), ('coco_dev', COCO, 1),
-        ('coco_demo', VOC2007, 1), ('coco_demo', COCO, 1)]
+        ('coco_demo', VOC2007, 1), ('coco_demo', COCO, 1)]      # the last are in the package
 
 # The rows of VOC2012's photos that are given over other methods than zero-shot CLIP
 BASELINES = {
@@ -84,16 +86,23 @@ def readme_rows(study, names=tuple(README)) -> bool:
     return all_agree
 
 
+def tested(study, name: str, classes, least: int) -> tuple[Study, LabeledImages]:
+    "Photos of a set, and the study that has their features: those of the package are encoded"
+    if name == 'coco_demo': return Study(study.clip, study.folder), bundled_photos(classes)
+    return study, photos(name, classes, least)
+
+
 def all_rows(study, out: Path):
     "The file of results: the family on each set of photos, all seeds"
     for name, published, least in SETS:
         classes = published.spelled_naturally()
-        labelled, every = photos(name, classes, least), learned_from(classes)
+        of_set, labelled = tested(study, name, classes, least)
+        every = learned_from(classes)
         by_baseline = {'zero-shot CLIP': [*FAMILY]}
         if name == 'voc2012_dev': by_baseline |= BASELINES
         for baseline, methods in by_baseline.items():
             members = {method: (FAMILY | CONTROLS)[method] for method in methods}
-            cells = family_cells(study, labelled, every, members)
+            cells = family_cells(of_set, labelled, every, members)
             family_results(out, cells, study.clip, labelled, every, baseline, name, 'COCO val2017')
 
 
