@@ -19,7 +19,7 @@ from .scores import fuse, global_scores, local_scores, relative_scores, standard
 from .baselines.concepts import TextConcepts, TextLinear, tag
 from .baselines.coop import CoOp, DualCoOp
 from .baselines.tipadapter import TipAdapter
-from .wrappers import Attended, Rescored, Tiled
+from .wrappers import Attended, Centred, Rescored, Tiled
 from .ensemble import Ensemble, ensemble_scores, search_weight
 from .learner import TaIDPT
 from .starts import auto_settings
@@ -43,8 +43,8 @@ __all__ = [
     'encode_images', 'encode_texts', 'load_clip', 'UnreadableImage', 'ranking_loss',
     'PromptLearner', 'fuse', 'global_scores', 'local_scores', 'relative_scores', 'standardized',
     'TextConcepts', 'tag', 'CoOp', 'DualCoOp', 'TextLinear', 'load_model', 'Rescored',
-    'TipAdapter', 'Attended', 'Ensemble', 'Tiled', 'ensemble_scores', 'search_weight', 'TaIDPT',
-    'auto_settings', 'Model', 'ZeroShotCLIP', 'bundled_photos', 'photo_credits',
+    'TipAdapter', 'Attended', 'Centred', 'Ensemble', 'Tiled', 'ensemble_scores', 'search_weight',
+    'TaIDPT', 'auto_settings', 'Model', 'ZeroShotCLIP', 'bundled_photos', 'photo_credits',
     'read_labels', 'Measured', 'average_precision', 'mean_average_precision', 'show_class_ap',
     'Calibration', 'calibrate', 'compare', 'show_heatmaps', 'show_scores', 'show_words',
     'open_model', 'tag_images', 'evaluate_model', 'learn_tagger', 'Explorer',

@@ -6,12 +6,13 @@
 __all__ = ['PromptModel', 'TaIDPT']
 
 # %% ../nbs/09_taidpt.ipynb #09-002
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from functools import cache, partial
 from pathlib import Path
 
 import torch
+import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor
 
@@ -83,6 +84,16 @@ class PromptModel(Model):
         with torch.no_grad():
             G, L = self.prompts_(self.local)
         return G.clone(), None if L is None else L.clone()
+
+    def embeddings_of(self, names:Sequence[str])->tuple[Tensor, Tensor|None]: # n × D each
+        "Embeddings of any names. `ValueError` if each class has vectors of its own."
+        contexts = [self.prompts_.ctx_global]
+        if contexts[0].ndim > 2: return super().embeddings_of(names)
+        if self.local: contexts.append(self.prompts_.ctx_local)
+        with torch.no_grad():
+            E = self.clip.encode_prompts(torch.stack(contexts)[:, None], names).float()
+        G, *others = F.normalize(E, dim=-1)
+        return G, others[0] if others else None
 
     def state_dict(self)->dict[str, Tensor]: # by name
         "The contexts, and whatever `fresh_prompts` adds to them that learned."

@@ -156,6 +156,7 @@ MODELS = {                                  # the name of a class in files -> wh
     'TaIDPT': 'taidpt.learner:TaIDPT',
     'ZeroShotCLIP': 'taidpt.zeroshot:ZeroShotCLIP',
     'Ensemble': 'taidpt.ensemble:Ensemble',
+    'Centred': 'taidpt.wrappers:Centred',
     'Attended': 'taidpt.wrappers:Attended',
     'Tiled': 'taidpt.wrappers:Tiled',
     'Rescored': 'taidpt.wrappers:Rescored',

@@ -67,7 +67,13 @@ class Model(Tagging):
 
     def embeddings(self)->tuple[Tensor, Tensor|None]: # G and L (or None), C × D, of unit length
         "Class embeddings of both branches: what a model gives."
-        raise NotImplementedError
+        raise NotImplementedError(f'{type(self).__name__} has no class embeddings')
+
+    def embeddings_of(self, names:Sequence[str])->tuple[Tensor, Tensor|None]: # n × D each
+        "Embeddings of any names. `ValueError` from a model that scores only its own classes."
+        raise ValueError(
+            f'{self.title} scores only its own classes, and {", ".join(names)} is none of them: '
+            'choose zero-shot CLIP, or prompts that share their vectors')
 
     def image_tau(self)->float|ArrayLike: # tau_s of Eq. 6 on images, a number or C
         "The temperature as set, or else that of the recipe."

@@ -56,6 +56,10 @@ class ZeroShotCLIP(Model):
         G = F.normalize(h.mean(1), dim=-1)                      # over templates
         return G, G if self.local else None
 
+    def embeddings_of(self, names:Sequence[str])->tuple[Tensor, Tensor|None]: # n × D; also None
+        "Embeddings of any names, by the same templates."
+        return ZeroShotCLIP(self.clip, list(names), self.templates, self.local).embeddings()
+
     def score_features(self, f:Tensor, F:Tensor)->list[Tensor]: # B × D; B × J × D -> each B × C
         "Cosines times the logit scale, pooled with its inverse as temperature."
         return [self.clip.logit_scale * s for s in super().score_features(f, F)]

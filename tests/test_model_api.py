@@ -13,9 +13,9 @@ from conftest import ROOT
 from factories import clip
 from sklearn.base import clone
 from taidpt.all import (
-    Attended, CoOp, DualCoOp, Ensemble, FrozenCLIP, LabeledTexts, Rescored, TaIDPT, TextConcepts,
-    TextLinear, Calibration, Tiled, TipAdapter, ZeroShotCLIP, bundled_photos, encode_images,
-    encode_texts, load_clip, load_model)
+    Attended, Centred, CoOp, DualCoOp, Ensemble, FrozenCLIP, LabeledTexts, Rescored, TaIDPT,
+    TextConcepts, TextLinear, Calibration, Tiled, TipAdapter, ZeroShotCLIP, bundled_photos,
+    encode_images, encode_texts, load_clip, load_model)
 from taidpt.apps.cli import main
 from taidpt.predict import Model, predict_together
 
@@ -74,6 +74,8 @@ MODELS = {
 }
 OF_FEATURES = {
     'alone': lambda model: model,
+    'centred': Centred,
+    'centred, attended': lambda model: Attended(Centred(model), sentences()),
     'attended': lambda model: Attended(model, sentences()),
     'ensemble': lambda model: Ensemble([model, model], normalize=None),
     'ensemble, attended': lambda model: Attended(
@@ -81,6 +83,7 @@ OF_FEATURES = {
 }
 CUTTING = {
     'tiled': Tiled,
+    'tiled, centred': lambda model: Centred(Tiled(model)),
     'rescored': Rescored,
     'tiled, attended': lambda model: Tiled(Attended(model, sentences())),
     'rescored, tiled': lambda model: Rescored(Tiled(model)),
@@ -253,6 +256,27 @@ def test_embeddings_belong_to_the_model():
         for E in model.embeddings():
             if E is not None: E.fill_(7.)
         assert torch.equal(scores(model), before), name
+
+
+def test_centred():
+    "Around the classes or other names; of more names, as the Explorer asks; and its misuse"
+    zero = ZeroShotCLIP(clip(), NAMES)
+    G, _ = zero.embeddings()
+    around = zero.embeddings_of(['sky', 'sea'])[0].mean(0)
+    for model, mean in (Centred(zero), G.mean(0)), (Centred(zero, ['sky', 'sea']), around):
+        expected = torch.nn.functional.normalize(G - mean, dim=-1)
+        assert torch.allclose(model.embeddings()[1], expected, atol=1e-6)
+        assert torch.allclose(model.embeddings_of(NAMES[:1])[0], expected[:1], atol=1e-5)
+        inner = zero.with_embeddings(expected, expected)
+        assert torch.allclose(scores(model), scores(inner), atol=1e-4)
+        assert torch.allclose(model.predict_dense(few(1)), inner.predict_dense(few(1)), atol=1e-5)
+    two = ZeroShotCLIP(clip(), NAMES[:2])
+    assert scores(Centred(two, ['sky', 'sea'])).isfinite().all()
+    with pytest.raises(ValueError, match='opposite'): scores(Centred(two))
+    concepts = MODELS['concepts']()
+    with pytest.raises(ValueError, match='only its own'): scores(Centred(concepts, NAMES))
+    with pytest.raises(NotImplementedError, match='Ensemble has no class'):
+        scores(Centred(Ensemble([zero], normalize=None)))
 
 
 def test_what_makes_no_sense():

@@ -6,6 +6,7 @@ gives to the bundled captions. The README of the folder says how the photos were
 import gzip
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -53,15 +54,17 @@ def photo_set(name: str, folder: Path) -> tuple[pd.DataFrame, list[Path]]:
     return with_sizes(texts, images), images
 
 
-def caption_labels(sentences: list[str], reader: NounFilter) -> str:
-    "The classes that some captions of a photo name"
-    columns = set().union(*map(reader.columns, sentences))
-    return join_labels(reader.classes.names[c] for c in sorted(columns))
+def caption_labels(sentences: list[str], reader: NounFilter, least: int = 1) -> str:
+    "The classes that `least` captions of a photo or more name"
+    counts = Counter()
+    for sentence in sentences: counts.update(set(reader.columns(sentence)))
+    named = [reader.classes.names[c] for c in sorted(counts) if counts[c] >= least]
+    return join_labels(named)
 
 
 def flickr8k(folder: Path) -> tuple[pd.DataFrame, list[Path]]:
-    """Flickr8k: the classes that a photo's captions name, all five of them, the first two and the
-    last three"""
+    """Flickr8k: the classes that a photo's captions name, one of all five, two of all five, one of
+    the first two and of the last three"""
     captions = {}
     for line in (folder/'captions.tsv').read_text(encoding='utf-8').splitlines():
         name, sentence = line.split('\t', 1)
@@ -72,11 +75,13 @@ def flickr8k(folder: Path) -> tuple[pd.DataFrame, list[Path]]:
     columns = {'split': list(split.values())}
     for classes in (VOC2007, COCO):
         reader = NounFilter(classes)
-        parts = {classes.name: slice(None)}
+        parts = {classes.name: (slice(None), 1)}                    # which captions, and how many
         if classes is VOC2007:
-            parts |= {'voc2007_two': slice(2), 'voc2007_three': slice(2, None)}
-        for column, part in parts.items():
-            columns[column] = [caption_labels(captions[image][part], reader) for image in split]
+            parts |= {'voc2007_twice': (slice(None), 2), 'voc2007_two': (slice(2), 1),
+                      'voc2007_three': (slice(2, None), 1)}
+        for column, (part, least) in parts.items():
+            columns[column] = [
+                caption_labels(captions[image][part], reader, least) for image in split]
     images = [folder/'images'/image for image in split]
     return with_sizes(columns, images), images
 

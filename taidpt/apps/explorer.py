@@ -14,41 +14,18 @@ from pathlib import Path
 import anywidget, ipywidgets, torch, traitlets
 import numpy as np
 from PIL import Image, ImageOps
-from torch import Tensor
-from torch.nn.functional import normalize
 
 from .report import image_url
-from ..wrappers import Attended
 from ..classes import squeeze
 from ..encode import image_batches
 from ..datasets.labelled import bundled_photos, photo_credits
 from ..encoders.images import as_images, model_view, open_rgb
 from ..files import DATA, reading
-from ..learner import PromptModel, TaIDPT
+from ..learner import TaIDPT
 from ..predict import Model
 from ..tags import reference_thresholds
 from ..visualize import words_of
 from ..zeroshot import ZeroShotCLIP
-
-# %% ../../nbs/tutorials/read_a_report.ipynb #explorer-007
-def _class_rows(model:Model, names:Sequence[str])->list[Tensor]: # n × D each, of unit length
-    "Rows of G and L, if there is an L, for any names. `ValueError` if that is impossible."
-    if isinstance(model, Attended):
-        return _class_rows(model.model, names)
-    if isinstance(model, ZeroShotCLIP):
-        G, _ = ZeroShotCLIP(model.clip, names, model.templates).embeddings()
-        return [G, G] if model.local else [G]
-    if not isinstance(model, PromptModel) or model.prompts_.ctx_global.ndim > 2:
-        raise ValueError(
-            f'{model.title} scores only its own classes, and {", ".join(names)} is none of them: '
-            'choose zero-shot CLIP, or prompts that share their vectors')
-    contexts = [model.prompts_.ctx_global]
-    if model.local:
-        contexts.append(model.prompts_.ctx_local)
-    with torch.no_grad():
-        return list(normalize(
-            model.clip.encode_prompts(torch.stack(contexts)[:, None], names).float(), dim=-1))
-
 
 # %% ../../nbs/tutorials/read_a_report.ipynb #43ffc1f5
 def _read(model:Model, item:Image.Image|str)->tuple: # u: 1 × D; U: 1 × J × D; h, w
@@ -69,11 +46,11 @@ def _with_classes(
     names = list(model.classes.natural)
     new = [name for name in added if name not in names]
     if not new: return model, names
-    try: g, *l = _class_rows(model, new)
+    try: g, l = model.embeddings_of(new)
     except ValueError: return model, names
     G, L = model.embeddings()
     G = torch.cat([G, g])
-    L = torch.cat([L, *l]) if l else None
+    if L is not None: L = torch.cat([L, l])
     return model.with_embeddings(G, L), names + new
 
 def _look_at(
@@ -238,7 +215,7 @@ class Explorer(ipywidgets.VBox):
         model = self._models[self.prompts.value]
         if squeeze(name) in map(squeeze, [*model.classes.natural, *self.added]):
             raise ValueError(f'{name} is in the list already')
-        _class_rows(model, [name])
+        model.embeddings_of([name])
         self.added.append(name)
         button = ipywidgets.Button(description=f'{name} ×', tooltip=f'Take {name} away')
         button.on_click(lambda _: self._asked(self.remove, name))
