@@ -74,11 +74,12 @@ def test_a_row_says_its_limit(tmp_path):
     for limit in (12, 9, 12):
         options = {'only': ['zero-shot CLIP'], 'limit': limit, 'seeds': [1]}
         frame = compare_family(clip(), out=out, progress=False, **options)
-        assert list(frame['method']) == ['zero-shot CLIP', 'zero-shot CLIP, relative']
+        assert list(frame['method']) == [
+            'zero-shot CLIP', 'zero-shot CLIP, relative', 'zero-shot CLIP, centred']
     rows = pd.read_csv(out)
     captions = {row.n_photos: row.captions for row in rows.itertuples()}
     assert captions == {12: 'COCO val2017, the first 12', 9: 'COCO val2017, the first 9'}
-    assert len(rows) == 4
+    assert len(rows) == 6
 
 
 def test_a_row_is_of_one_preparation(tmp_path):
@@ -88,10 +89,10 @@ def test_a_row_is_of_one_preparation(tmp_path):
     squeezed = load_clip(device='cpu', crop=False)
     for one in (clip(), squeezed, clip()): compare_family(one, **options)
     rows = pd.read_csv(out)
-    assert len(rows) == 4 and rows['preparation'].nunique() == 2
-    rows[:2].drop(columns='preparation').to_csv(out, index=False)
+    assert len(rows) == 6 and rows['preparation'].nunique() == 2
+    rows[:3].drop(columns='preparation').to_csv(out, index=False)
     compare_family(clip(), **options)
-    assert list(pd.read_csv(out)['preparation'].isna()) == [True, True, False, False]
+    assert list(pd.read_csv(out)['preparation'].isna()) == [True]*3 + [False]*3
 
 
 # Methods of your own

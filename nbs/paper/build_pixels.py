@@ -18,9 +18,10 @@ from taidpt.files import save_tensors
 from taidpt.predict import Model
 from taidpt.scores import dense_scores, fuse
 from taidpt.texts import template_sentences
+from taidpt.wrappers import Centred
 from taidpt.zeroshot import ZeroShotCLIP
 
-from controls import Centred
+from controls import Untrained
 from evidence import FOLDER, photos
 from sentence_prompts import learn_prompts, sample_of_captions
 
@@ -92,7 +93,7 @@ def main(images: Path):
     methods = {
         'TaI-DPT': learned(scale=4., lr=RATE),
         'zero-shot CLIP with DPT': [ZeroShotCLIP(clip, classes)],
-        'untrained, centred': [Centred(clip, classes, seed=seed).fit(both) for seed in (0, 1, 2)]}
+        'untrained, centred': [Centred(Untrained(clip, classes, seed=seed).fit(both)) for seed in (0, 1, 2)]}
     pairs = pairs_of(tested)
     pasted = [side_by_side(files[left], files[right]) for left, right in pairs]
     _, U, _ = encode_images(clip, pasted, progress=False).batch(torch.arange(len(pairs)), 'cpu')

@@ -13,11 +13,6 @@ class Untrained(TaIDPT):
         return self
 
 
-class Centred(Untrained):
-    "The same, with the mean over the classes subtracted from the class embeddings"
-    def embeddings(self): return [E - E.mean(0) for E in super().embeddings()]
-
-
 class Elsewhere(Rescored):
     "Each class looks at the region of the class before it"
     def first_look(self, images, on_error='raise', progress=True):

@@ -20,31 +20,37 @@ from nbclient import NotebookClient
 from taidpt.classes import COCO, VOC2007
 from taidpt.clip import load_clip
 from taidpt.datasets.labelled import LabeledImages, bundled_photos
-from taidpt.evaluate import markdown_table, measured
+from taidpt.evaluate import Cell, markdown_table, measured
 from taidpt.files import DATA, atomic_write
 from taidpt.nounfilter import NounFilter
 from taidpt.paper.family import FAMILY, bundled_results, family_cells, family_results
 from taidpt.paper.study import Study
 from taidpt.text.captions import bundled_captions
 
-from controls import Centred, Untrained
+from controls import Untrained
+from development import joined
 from evidence import StoredStudy, photos
 
 HERE = Path(__file__).parent
 STORED = DATA/'paper'/'results.csv'
 TABLE = 'rp-table'                          # the cell of the report that has all verdicts
 
-CONTROLS = {'Untrained': Untrained, 'Centred': Centred}
-README = ['zero-shot CLIP', 'Centred', "TaI-DPT, the paper's recipe", 'TaI-DPT',
-          'concepts with attention', 'prompts on pairs', 'linear on pairs with attention']
-SETS = [('voc2012_dev', VOC2007, 10), ('coco_dev', VOC2007, 1), ('coco_dev', COCO, 1),
-        ('coco_demo', VOC2007, 1), ('coco_demo', COCO, 1)]      # the last are in the package
+METHODS = FAMILY | {'Untrained': Untrained}
+README = ['zero-shot CLIP', 'zero-shot CLIP with DPT', 'Untrained', "TaI-DPT, the paper's recipe",
+          'TaI-DPT', 'concepts with attention', 'prompts on pairs',
+          'linear on pairs with attention']
+
+# Sets of photos that one run scores: how they are read, and how many photos show a class at least
+SETS = [
+    (VOC2007, {'voc2012_dev': 10, 'voc2012_test': 10, 'flickr8k_test': 10, 'coco_dev': 1}),
+    (COCO, {'coco_dev': 1}),
+    (VOC2007, {'coco_demo': 1}), (COCO, {'coco_demo': 1})]      # the photos of the package
 
 # The rows of VOC2012's photos that are given over other methods than zero-shot CLIP
 BASELINES = {
     'concepts with attention': ['concepts with attention', 'TaI-DPT',
                                 'linear on pairs with attention'],
-    'TaI-DPT': ['TaI-DPT', 'zero-shot CLIP with DPT', 'Untrained', 'Centred']}
+    'TaI-DPT': ['TaI-DPT', 'zero-shot CLIP with DPT', 'Untrained']}
 
 
 def margin(method: str) -> float:
@@ -59,18 +65,15 @@ def learned_from(classes):
 
 def stored_rows() -> dict[str, NamedTuple]:
     "Rows of the file of results on VOC2012's photos, by method"
-    wanted = 'photos == "voc2012_dev" and not relative'
-    rows = {}
-    for baseline in ('TaI-DPT', 'zero-shot CLIP'):          # the first has the controls
-        for row in bundled_results(baseline).query(wanted).itertuples(): rows[row.method] = row
-    return rows
+    wanted = 'photos == "voc2012_dev" and variant == "as published"'
+    return {row.method: row for row in bundled_results().query(wanted).itertuples()}
 
 
 def readme_rows(study, names=tuple(README)) -> bool:
     "Seed 1 of rows of README's table beside their stored values; whether all agree"
     classes = VOC2007.spelled_naturally()
     labelled = photos('voc2012_dev', classes, 10)
-    members = {name: (FAMILY | CONTROLS)[name] for name in names}
+    members = {name: METHODS[name] for name in names}
     cells = family_cells(study, labelled, learned_from(classes), members, seeds=[1])
     lines, all_agree, rows = [], True, stored_rows()
     for name in names:
@@ -86,29 +89,46 @@ def readme_rows(study, names=tuple(README)) -> bool:
     return all_agree
 
 
-def tested(study, name: str, classes, least: int) -> tuple[Study, LabeledImages]:
-    "Photos of a set, and the study that has their features: those of the package are encoded"
-    if name == 'coco_demo': return Study(study.clip, study.folder), bundled_photos(classes)
-    return study, photos(name, classes, least)
+def read(name: str, classes, least: int) -> LabeledImages:
+    "A set of photos, with labels of the classes that enough of them show"
+    if name == 'coco_demo': return bundled_photos(classes)
+    if name == 'flickr8k_test':
+        return photos('flickr8k', classes, least, labels='voc2007_twice', split='test')
+    return photos(name, classes, least)
+
+
+def of_rows(cells: dict[str, list[Cell]], rows: slice) -> dict[str, list[Cell]]:
+    "The scores of some of the photos"
+    def part(cell): return Cell([scores[rows] for scores in cell.branches], cell.seconds)
+    return {name: list(map(part, of_seeds)) for name, of_seeds in cells.items()}
 
 
 def all_rows(study, out: Path):
     "The file of results: the family on each set of photos, all seeds"
-    for name, published, least in SETS:
+    for published, sets in SETS:
         classes = published.spelled_naturally()
-        of_set, labelled = tested(study, name, classes, least)
+        read_sets = {name: read(name, classes, least) for name, least in sets.items()}
+        if 'coco_demo' in sets: study = Study(study.clip, study.folder)     # it encodes photos
         every = learned_from(classes)
-        by_baseline = {'zero-shot CLIP': [*FAMILY]}
-        if name == 'voc2012_dev': by_baseline |= BASELINES
-        for baseline, methods in by_baseline.items():
-            members = {method: (FAMILY | CONTROLS)[method] for method in methods}
-            cells = family_cells(of_set, labelled, every, members)
-            family_results(out, cells, study.clip, labelled, every, baseline, name, 'COCO val2017')
+        cells = family_cells(study, joined(*read_sets.values()), every, METHODS)
+        start = 0
+        for name, labelled in read_sets.items():
+            of_set = of_rows(cells, slice(start, start + len(labelled)))
+            start += len(labelled)
+            by_baseline = {'zero-shot CLIP': [*METHODS]}
+            if name.startswith('voc2012'): by_baseline |= BASELINES
+            for baseline, methods in by_baseline.items():
+                compared = {}
+                for method in methods:
+                    for row in (method, f'{method}, relative', f'{method}, centred'):
+                        if row in of_set: compared[row] = of_set[row]
+                family_results(out, compared, study.clip, labelled, every, baseline, name,
+                               'COCO val2017')
 
 
 def same_rows(new: Path) -> bool:
     "Whether a new file of results is as the stored one, but for rounding"
-    key = ['photos', 'classes', 'method', 'relative', 'baseline']
+    key = ['photos', 'classes', 'method', 'variant', 'baseline']
     now, stored = (pd.read_csv(path).set_index(key) for path in (new, STORED))
     both = now.join(stored, lsuffix=' now', rsuffix=' stored', how='outer')
     apart = (both['mAP now'] - both['mAP stored']).abs()

@@ -8,7 +8,7 @@ __all__ = ['FAMILY', 'family_cells', 'bundled_results', 'family_results', 'compa
 # %% ../../nbs/paper/family.ipynb #family-002
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -24,7 +24,7 @@ from ..learner import TaIDPT
 from ..nounfilter import NounFilter
 from .published import RUNS
 from ..evaluate import Cell, compare
-from .study import Material, Run, Study, data_digest, draw
+from .study import Material, Run, Study, centred, data_digest, draw
 from ..predict import Model
 from ..scores import relative_scores
 from ..text.captions import Captions
@@ -64,16 +64,21 @@ def _relative(model, cells): # that scored them
         scale = 4*model.recipe_for(None).scale              # on cosines, in the loss
     return [Cell([relative_scores(cell.both, scale)], cell.seconds) for cell in cells]
 
-def _family_cell(study, photos, model, train, attended): # `LabeledTexts`; a bool
-    "Scores of the photos by one model, after it learned."
+def _family_run(study, model, train, attended): # `LabeledTexts`; a bool
+    "How one model learns, once."
     learn = None
     if hasattr(model, 'fit'):
         texts = (train + template_sentences(model.classes)).texts
         features = study.sentence_features(texts)
+        @cache
         def learn():
             model.fit(train, features=features, progress=False)
             return Attended(model, features) if attended else model
-    return study.cell(photos, Run(model, learn, f'{data_digest(train)} {attended}'))
+    return Run(model, learn, f'{data_digest(train)} {attended}')
+
+def _can_be_centred(model):
+    "Whether it has class embeddings, of three classes or more."
+    return type(model).embeddings is not Model.embeddings and len(model.classes) > 2
 
 def _models(new, clip, classes, seeds): # a member of `family_cells`
     "A model for each seed; one if the method has none, or a closed form."
@@ -87,7 +92,7 @@ def family_cells(
     every:LabeledTexts, # labelled captions, without templates; those of no label are for pairs
     members:Mapping[str, Callable]=FAMILY, # methods by name: (CLIP, classes) -> a model
     seeds:Sequence[int]=(1, 2, 3), # of members that have one: a run each
-)->dict[str, list[Cell]]: # of each member, and '…, relative' of the family's: a cell a seed
+)->dict[str, list[Cell]]: # by member, '…, centred', and '…, relative' of the family: one a seed
     "Scores of the family on one set of photos, learned from one set of sentences."
     named = every[every.labels.any(1)]
     named.class_prior = every.shares()
@@ -98,9 +103,12 @@ def family_cells(
         of_pairs = getattr(first, 'loss', '') == 'pairs'
         train = every if of_pairs or getattr(first, 'keep_unnamed', False) else named
         attended = name in _ATTENDED
-        cells[name] = [_family_cell(study, photos, m, train, attended) for m in models]
+        runs = [_family_run(study, model, train, attended) for model in models]
+        cells[name] = [study.cell(photos, run) for run in runs]
         if name in FAMILY:
             cells[f'{name}, relative'] = _relative(first, cells[name])
+        if _can_be_centred(first):
+            cells[f'{name}, centred'] = [study.cell(photos, centred(run)) for run in runs]
     return cells
 
 # %% ../../nbs/paper/family.ipynb #family-021
@@ -110,6 +118,8 @@ def _read_results(path): # .csv -> a frame
     frame = read_csv(path, dtype={'weights': str, 'preparation': str, 'data': str})
     if 'preparation' not in frame:                          # as in older files
         frame['preparation'] = ''
+    if 'variant' not in frame:
+        frame['variant'] = frame.pop('relative').map({False: 'as published', True: 'relative'})
     return frame.fillna({'preparation': ''})
 
 def bundled_results(
@@ -124,20 +134,30 @@ def _seeds_text(values): # mAP of each seed -> such as '49.83 49.71'
 def _keep_results(path, frame, **inputs): # of `compare`; columns: what its numbers depend on
     "Add rows to a file, in place of those of the same method, CLIP, preparation and data."
     from pandas import concat
-    method = frame['method'].str.removesuffix(', relative')
-    relative = frame['method'] != method
+    parts = frame['method'].str.extract('(.*?)(?:, (relative|centred))?$')
     by_seed = frame['values'].map(_seeds_text)
     rows = frame.drop(columns='values').assign(
-        **inputs, method=method, relative=relative, by_seed=by_seed)
+        **inputs, method=parts[0], variant=parts[1].fillna('as published'), by_seed=by_seed)
     if Path(path).exists():
         rows = concat([_read_results(path), rows])
-    key = ['weights', 'preparation', 'data', 'method', 'relative', 'baseline']
+    key = ['weights', 'preparation', 'data', 'method', 'variant', 'baseline']
     places = rows.set_index(key).index.unique()             # a new number takes its old place
     last = rows.drop_duplicates(key, keep='last').set_index(key).loc[places]
     with atomic_write(path) as part:
         last.reset_index()[rows.columns].to_csv(part, index=False, float_format='%.2f')
 
 # %% ../../nbs/paper/family.ipynb #family-add
+def _compared(cells, photos, baseline): # as in `family_results`
+    "A row for each method; the gain of a centred one is over the centred baseline."
+    from pandas import concat
+    centred_cells = {name: cells[name] for name in cells if name.endswith(', centred')}
+    others = {name: cells[name] for name in cells if name not in centred_cells}
+    frames = [compare(others, photos, baseline)]
+    if centred_cells:
+        same = f'{baseline}, centred'
+        frames.append(compare(centred_cells, photos, same if same in cells else None))
+    return concat(frames, ignore_index=True)
+
 def family_results(
     out:str|Path, # .csv to which rows are added
     cells:Mapping[str, Sequence[Cell]], # of `family_cells`
@@ -149,7 +169,7 @@ def family_results(
     captions_name:str, # the same
 )->'DataFrame': # of `compare`
     "Compare methods, and add a row for each to a file of results."
-    frame = compare(cells, photos, baseline)
+    frame = _compared(cells, photos, baseline)
     _keep_results(
         out, frame, clip=clip.name, weights=clip.fingerprint(),
         preparation=digest([clip.preparation()]), photos=photos_name, n_photos=len(photos),

@@ -12,20 +12,19 @@ from itertools import chain
 
 from ..metrics import Measured
 from .published import PUBLISHED_MAP, RUNS
-from .study import Material, Run, Study, draw
+from .study import Material, Run, Study, centred, draw
 from ..evaluate import measured
 from ..texts import template_sentences
 from ..zeroshot import ZeroShotCLIP
 
 # %% ../../nbs/paper/table1.ipynb #table1-007
-def _table1_cells(m): # a `Material`
-    "Scores by zero-shot CLIP, and then by the prompts of each seed."
+def _table1_cells(m)->dict[str, list]: # a `Material`
+    "Scores by zero-shot CLIP, and then by the prompts of each seed: as they are, and centred."
     study = m.study
-    zero_shot = Run(ZeroShotCLIP(study.clip, m.classes), source='no training')
-    cells = [study.cell(m.test, zero_shot)]
-    for seed in study.seeds:
-        cells.append(study.cell(m.test, m.prompts(seed)))
-    return cells
+    runs = [Run(ZeroShotCLIP(study.clip, m.classes), source='no training')]
+    runs += [m.prompts(seed) for seed in study.seeds]
+    cells = [study.cell(m.test, run) for run in runs]
+    return {'': cells, ', centred': [study.cell(m.test, centred(run)) for run in runs]}
 
 # %% ../../nbs/paper/table1.ipynb #table1-012
 def _lacking(m)->list[str]: # a `Material`
@@ -55,8 +54,9 @@ def _complete(study, datasets)->tuple[list[Material], list[str]]: # as in `table
 def table1(
     study:Study, # CLIP, folder, data, seeds
     datasets:Sequence[str]|None=None, # their names; None: those that the folder has
-)->dict[tuple, Measured]: # by data set and method
-    "Table 1: four methods on each data set. Writes table1.md and table1.json."
+)->dict[tuple, Measured]: # by data set and method, also '…, centred'
+    """Table 1: four methods on each data set, as published and with centred class embeddings.
+    Writes table1.md and table1.json."""
     materials, left_out = _complete(study, datasets)
     notes = []
     if left_out:
@@ -64,16 +64,16 @@ def table1(
     results = {}
     published = {}
     for m in materials:
-        zero, *learned = _table1_cells(m)
-        scores = {
-            'zero-shot CLIP': [zero.alone],
-            'zero-shot CLIP with DPT': [zero.both],
-            'TaI': [cell.alone for cell in learned],
-            'TaI-DPT': [cell.both for cell in learned]}
-        for method, runs in scores.items():
-            results[m.name, method] = measured(m.test, runs)
-            if m.published:
-                published[m.name, method] = PUBLISHED_MAP[m.name, method]
+        for version, (zero, *learned) in _table1_cells(m).items():
+            scores = {
+                'zero-shot CLIP': [zero.alone],
+                'zero-shot CLIP with DPT': [zero.both],
+                'TaI': [cell.alone for cell in learned],
+                'TaI-DPT': [cell.both for cell in learned]}
+            for method, runs in scores.items():
+                results[m.name, method + version] = measured(m.test, runs)
+                if m.published and not version:
+                    published[m.name, method] = PUBLISHED_MAP[m.name, method]
     study.write('table1', 'Table 1', ['data', 'method'], results, materials, published, notes)
     return results
 
@@ -89,7 +89,7 @@ def fig7(
     name:str='voc2007', # data set
     sizes:Sequence[int]|None=None, # numbers of captions; None: 0, 250, … to all
     equal_steps:bool=False, # equal steps for all sizes; else equal epochs, as in the paper
-)->dict[tuple, Measured]: # by data set, sentences and method
+)->dict[tuple, Measured]: # by data set, sentences and method, also '…, centred'
     "Fig. 7: mAP over the number of sentences. Writes fig7.md and fig7.json."
     m = Material(study, name)
     n = len(m.train)
@@ -106,12 +106,15 @@ def fig7(
             largest = sizes[-1] + len(templates)
             epochs = _equal_epochs(sentences, largest, recipe.epochs, recipe.batch_size)
             settings['epochs'] = epochs
-        cells = []
+        runs = []
         for seed in study.seeds:
             sample = m.train[draw(n, size, seed)] + templates
-            cells.append(study.cell(m.test, m.prompts(seed, train=sample, **settings)))
-        results[name, size, 'TaI'] = measured(m.test, [cell.alone for cell in cells])
-        results[name, size, 'TaI-DPT'] = measured(m.test, [cell.both for cell in cells])
+            runs.append(m.prompts(seed, train=sample, **settings))
+        versions = {'': runs, ', centred': [centred(run) for run in runs]}
+        for version, of_version in versions.items():
+            cells = [study.cell(m.test, run) for run in of_version]
+            results[name, size, f'TaI{version}'] = measured(m.test, [c.alone for c in cells])
+            results[name, size, f'TaI-DPT{version}'] = measured(m.test, [c.both for c in cells])
     if equal_steps:
         note = 'About as many steps for each size.'
     else:
