@@ -25,7 +25,7 @@ from taidpt.baselines.concepts import TextConcepts
 from taidpt.classes import ClassSet
 from taidpt.datasets.labelled import bundled_photos
 from taidpt.encoders.openvino import OpenVINOTower, tracing
-from taidpt.wrappers import Tiled
+from taidpt.wrappers import Centred, Tiled
 from taidpt.zeroshot import ZeroShotCLIP
 
 
@@ -146,7 +146,8 @@ def test_tiles_of_a_tagger_are_those_of_its_model(tmp_path, capsys, monkeypatch)
     photos = bundled_photos(['person', 'bus', 'bicycle'])[:3]
     monkeypatch.setattr('taidpt.predict.reference_photos', lambda: photos.images)
     texts = ['a person', 'two persons', 'a person walks', 'a bus', 'a bicycle', 'a tree']
-    model = TextConcepts(clip(), photos.classes, local=False).fit(texts, progress=False)
+    concepts = TextConcepts(clip(), photos.classes, local=False).fit(texts, progress=False)
+    model = Centred(concepts)
     model.save('m.safetensors')
     export_tagger(model, 'm.onnx')
     tiled, ours = Tiled(open_model('m.onnx'), 2), Tiled(model, 2)

@@ -92,8 +92,6 @@ def readme_rows(study, names=tuple(README)) -> bool:
 def read(name: str, classes, least: int) -> LabeledImages:
     "A set of photos, with labels of the classes that enough of them show"
     if name == 'coco_demo': return bundled_photos(classes)
-    if name == 'flickr8k_test':
-        return photos('flickr8k', classes, least, labels='voc2007_twice', split='test')
     return photos(name, classes, least)
 
 
