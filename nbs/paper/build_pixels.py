@@ -93,7 +93,8 @@ def main(images: Path):
     methods = {
         'TaI-DPT': learned(scale=4., lr=RATE),
         'zero-shot CLIP with DPT': [ZeroShotCLIP(clip, classes)],
-        'untrained, centred': [Centred(Untrained(clip, classes, seed=seed).fit(both)) for seed in (0, 1, 2)]}
+        'untrained, centred': [
+            Centred(Untrained(clip, classes, seed=seed).fit(both)) for seed in (0, 1, 2)]}
     pairs = pairs_of(tested)
     pasted = [side_by_side(files[left], files[right]) for left, right in pairs]
     _, U, _ = encode_images(clip, pasted, progress=False).batch(torch.arange(len(pairs)), 'cpu')
