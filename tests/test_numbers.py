@@ -299,6 +299,9 @@ SENTENCES = [                                     # page, {} for each number, th
      [AUTHORS['of DualCoOp alone'], TABLE3['DualCoOp*', .5]]),
     ('paper/report', 'the ensemble](../11_ensemble.ipynb) {} where {} is.',
      [AUTHORS['together'], TABLE3['DualCoOp* + TaI-DPT', .5]]),
+    ('paper/report', 'untrained prompts, centred, have {} of its {} points',
+     [kept_by('statements', f'{what}, word above EOS, over 50 %').value
+      for what in ('untrained, centred', 'TaI-DPT')]),
     ('paper/statements', 'as published, not measurably: +{} ({} to +{})',
      kept_by('statements', 'captions and templates, ahead of templates by')),
     ('tutorials/serve', '[one photo](#one-photo-at-a-time) in {} seconds', [seconds_of('tagger')]),

@@ -1,4 +1,5 @@
 """README's Results can be computed anew from the evidence in the repository."""
+import nbformat
 import pytest
 from conftest import paper_module
 
@@ -25,3 +26,17 @@ def test_a_row_that_differs_is_an_error(study, monkeypatch, capsys):
     monkeypatch.setattr(results, 'stored_rows', lambda: wrong)
     assert not results.readme_rows(study, ['zero-shot CLIP'])
     assert 'DIFFER' in capsys.readouterr().out
+
+
+def test_words_of_the_verdicts():
+    "Each is one of five, and where there is a mean, the table says what the test could have seen"
+    words = {'holds', 'does not hold', 'underpowered', 'tuned only', 'not run'}
+    page = nbformat.read(results.HERE/'report.ipynb', as_version=4)
+    _, *rows = results.verdict_rows(page)
+    seen_words = set()
+    for _, _, *columns in rows:
+        for verdict, could_have_seen in zip(columns[::2], columns[1::2], strict=True):
+            seen_words.add(verdict.partition(', ')[0])
+            assert bool(could_have_seen) == (', mean ' in verdict)
+            assert (', p ' in verdict) == (', mean ' in verdict and 'tuned only' not in verdict)
+    assert seen_words == words
