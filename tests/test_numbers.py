@@ -131,7 +131,8 @@ def test_animals_and_the_rest_in_the_readme():
     match = re.search(r'reaches ([\d.]+) on the five animals and ([\d.]+) on the other .eight',
                       text_of('README.md'))
     *_, measured = cells_of(shown_by('paper/family'), 'zero-shot CLIP')
-    assert [float(x) for x in match.groups()] == [number(cell).value for cell in measured]
+    as_published = measured[::2]                            # beside each is the centred one
+    assert [float(x) for x in match.groups()] == [number(cell).value for cell in as_published]
 
 
 # Pages that measure again what results.csv holds
@@ -256,7 +257,7 @@ AUTHORS = {name: float(value) for name, value in re.findall(
 BEHIND, LOW, HIGH = kept_by('statements', 'bce, offset, ranking ahead by')
 BCE_AHEAD = [-BEHIND, -HIGH, -LOW]
 REPEATED = [                                      # text, a group for each number, their source
-    (README, r'on ([\d,]+) VOC2012 photos, averaged over the (\d+) VOC2007 classes',
+    (README, r'sheep: ([\d,]+) on which .+, averaged over the (\d+) VOC2007 classes',
      [TAI.n_photos, TAI.n_classes]),
     (README, r'reports ([\d.]+) on VOC2007 \(zero-shot CLIP: ([\d.]+)\)',
      [PUBLISHED_MAP['voc2007', method] for method in ('TaI-DPT', 'zero-shot CLIP')]),
