@@ -261,6 +261,7 @@ AUTHORS = {name: float(value) for name, value in re.findall(
     r'(TaI-DPT alone|of DualCoOp alone|together) ([\d.]+)', shown_by('11_ensemble'))}
 BEHIND, LOW, HIGH = kept_by('statements', 'bce, offset, ranking ahead by')
 BCE_AHEAD = [-BEHIND, -HIGH, -LOW]
+[TEST_PHOTOS] = re.findall(r'VOC2012 test: ([\d,]+) photos', shown_by('paper/sentences'))
 REPEATED = [                                      # text, a group for each number, their source
     (README, r'on ([\d,]+) VOC2012 photos, averaged over the (\d+) VOC2007 classes',
      [TAI.n_photos, TAI.n_classes]),
@@ -277,8 +278,7 @@ REPEATED = [                                      # text, a group for each numbe
     (FAMILY, r"TaI-DPT is (\d\.\d) points ahead of the paper's recipe", [of_recipe()]),
     (FAMILY, r'after (\d+) seconds of training', [result('prompts on pairs').seconds]),
     (prose_of('00_annotated'), r"VOC2012's ([\d,]+) test photos",
-     [int(re.search(r'VOC2012 test: ([\d,]+) photos', shown_by('paper/sentences'))[1]
-          .replace(',', ''))]),
+     [int(TEST_PHOTOS.replace(',', ''))]),
     (FAMILY, r'local branch\*\* adds (\d) points to TaI and', [TAI.mAP - result('TaI').mAP]),
 ]
 SENTENCES = [                                     # page, {} for each number, their source
