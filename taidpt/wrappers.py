@@ -108,7 +108,9 @@ class Centred(Wrapper):
         else: usual = self.model.embeddings_of(self.around)
         centred = []
         for E, others in zip(embeddings, usual):
-            if E is not None: E = F.normalize(E - others.mean(0), dim=-1)
+            if E is not None:
+                mean = F.normalize(others, dim=-1).mean(0)
+                E = F.normalize(F.normalize(E, dim=-1) - mean, dim=-1)
             centred.append(E)
         return tuple(centred)
 
