@@ -52,7 +52,7 @@ def megabytes(*paths: Path) -> float: return sum(path.stat().st_size for path in
 
 def test_it_stays_small():
     assert megabytes(FOLDER/'features.safetensors') <= 30
-    assert megabytes(*(FOLDER/'scores').iterdir()) <= 25
+    assert megabytes(*(FOLDER/'scores').iterdir()) <= 45
 
 
 def test_photos_of_pages_have_features(evidence, development):

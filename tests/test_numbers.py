@@ -315,7 +315,8 @@ SENTENCES = [                                     # page, {} for each number, th
     ('05_losses', '| zero-shot CLIP with DPT | {} | {} |', both_versions(ZERO[1])),
     ('index', 'is {} points ({} to {}) [ahead of zero-shot CLIP with DPT]',
      of_training('zero-shot CLIP with DPT', 'centred', 'VOC2012 test')),
-    ('index', 'it is {} ({} to {}) ahead of these', of_training('untrained', 'centred', 'Flickr8k')),
+    ('index', 'it is {} ({} to {}) ahead of these',
+     of_training('untrained', 'centred', 'Flickr8k')),
     ('tutorials/learn', 'before each name, have {} here', [result('Untrained').mAP]),
     ('tutorials/learn', "the paper's recipe reach {}, untrained ones as well, and handwritten ones "
      'with both branches {}.',
