@@ -293,7 +293,7 @@ def test_front_page(served, browser, size):
     browser.get(f'{served}/index.html')
     for theme, other in (('light', 'dark'), ('dark', 'light')):
         in_theme(browser, theme, other)
-        idea, command = browser.find('article image img'), browser.find('article .highlight')
+        idea, command = browser.find('article picture img'), browser.find('article .highlight')
         dark = theme == 'dark'
         browser.until(lambda: (shot(idea).mean() < 128) == dark, f'the idea is not {theme}')
         drawing = 'idea.svg' if size == DESK else 'idea-tall.svg'
