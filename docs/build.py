@@ -42,31 +42,25 @@ root = Path(__file__).resolve().parent.parent
 nbs = root/'nbs'
 images = root/'docs/images'
 pages = root/'docs/_build/src'
-sections = {                                  # title -> notebooks of nbs/
-    'Tutorials': 'tutorials/*',
-    'The method': '[01]?_*',
-    'The package': 'classes texts encode resume starts tags model_files wrappers evaluate',
-    'Words and captions': 'text/*',
-    'CLIP and its features': 'encoders/*',
-    'Data sets and baselines': 'datasets/* baselines/*',
-    'The paper': 'paper/*',
-    'Apps': 'apps/*',
-    'Reference': 'glossary 99_all files plots',
+sections = {                                  # title -> notebooks of nbs/, in this order
+    'Use it': (
+        'tutorials/your_own_classes apps/command tutorials/read_a_report tutorials/bring_your_clip '
+        'tutorials/serve apps/onnx apps/hub'),
+    'Learn it': 'tutorials/learn tutorials/touch [01]?_* glossary tutorials/teach',
+    'Does it hold?': (
+        'paper/report tutorials/reproduce_the_paper tutorials/reproduce_on_colab paper/sentences '
+        'paper/table1 paper/pictures paper/statements paper/ablations paper/family '
+        'paper/rank_pictures paper/differences paper/train_mini_clip'),
+    'Extend it': (
+        'tutorials/your_own_idea wrappers baselines/concepts baselines/coop baselines/tipadapter '
+        'classes texts tags datasets/labelled datasets/benchmarks text/synonyms evaluate'),
+    'Reference': (
+        'encode resume starts model_files text/words text/published_labels text/captions '
+        'encoders/image_tower encoders/text_tower encoders/openclip encoders/images encoders/store '
+        'encoders/openvino datasets/download paper/published paper/study paper/checkpoints '
+        'apps/tagging apps/cli apps/report apps/cluster 99_all files plots'),
 }
 root_files = ['CHANGELOG.md', 'SECURITY.md', 'LICENSES.md']        # shown as they are
-first = {                                     # folder -> its pages in this order; others follow
-    'tutorials': [
-        'learn', 'touch', 'teach', 'your_own_classes', 'read_a_report', 'bring_your_clip',
-        'your_own_idea', 'reproduce_the_paper', 'reproduce_on_colab', 'serve'],
-    'text': ['words', 'synonyms', 'published_labels', 'captions'],
-    'encoders': ['image_tower', 'text_tower', 'openclip', 'images', 'store', 'openvino'],
-    'datasets': ['labelled', 'benchmarks', 'download'],
-    'baselines': ['concepts', 'coop', 'tipadapter'],
-    'paper': [
-        'report', 'table1', 'pictures', 'ablations', 'differences', 'statements', 'sentences',
-        'family', 'rank_pictures', 'published', 'study', 'checkpoints', 'train_mini_clip'],
-    'apps': ['command', 'onnx', 'hub', 'cluster', 'cli', 'report'],
-}
 # What people search for: page, or page#heading -> words that it answers to, also in other words
 # than its own; they go into the site's index
 ASKED = {
@@ -758,19 +752,12 @@ def toctree(title: str, rows: list[str]) -> str:
     return f'```{{toctree}}\n{caption}:hidden:\n:maxdepth: 1\n\n{listed}\n```\n\n'
 
 
-def place(path: Path) -> tuple[int, str]:
-    "Where a notebook comes in its folder: as in `first`, then by name"
-    order = first.get(path.parent.name, [])
-    at = order.index(path.stem) if path.stem in order else len(order)
-    return at, path.name
-
-
 def entries(patterns: str) -> list[str]:
     "The notebooks of a section, in order"
     known = notebooks()
     chosen = []
     for pattern in patterns.split():
-        paths = sorted(nbs.glob(f'{pattern}.ipynb'), key=place)
+        paths = sorted(nbs.glob(f'{pattern}.ipynb'))
         chosen += [path.relative_to(nbs) for path in paths if path in known]
     return [page.with_suffix('').as_posix() for page in chosen]
 
@@ -795,7 +782,7 @@ def parts() -> list[str]:
 def contents() -> str:
     "The site's table of contents"
     rows = {title: entries(patterns) for title, patterns in sections.items()}
-    rows['Tutorials'].insert(0, 'try')
+    rows['Use it'].insert(0, 'try')
     rows['Reference'] += parts()
     rows['About'] = [*(Path(name).stem.lower() for name in root_files), 'site']
     return ''.join(toctree(title, names) for title, names in rows.items())

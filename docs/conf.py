@@ -147,7 +147,7 @@ def fold_menu(app, pagename, templatename, context, doctree):
     entries = re.split('(?=<li class="toctree-l1)', menu)
     menu, *parts = re.split(CAPTION, ''.join(map(unfolded, entries)))
     for title, pages in zip(parts[::2], parts[1::2]):
-        is_current = 'current-page' in pages or (pagename == 'index' and title == 'Tutorials')
+        is_current = 'current-page' in pages or (pagename == 'index' and title == 'Learn it')
         state = ' open' if is_current else ''
         summary = f'<summary class="caption">{title}</summary>'
         menu += f'<details{state}>{summary}{pages}</details>'
