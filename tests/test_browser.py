@@ -287,19 +287,18 @@ def in_theme(browser, theme, system):
 
 @pytest.mark.parametrize('size', [DESK, PHONE])
 def test_front_page(served, browser, size):
-    """The idea and a command are on the first screen, in the layout for its width, and dark where
-    the page is dark"""
+    """A photo and its tags are on the first screen; the idea is in the layout for its width, and dark
+    where the page is dark"""
     browser.width(size)
     browser.get(f'{served}/index.html')
     for theme, other in (('light', 'dark'), ('dark', 'light')):
         in_theme(browser, theme, other)
-        idea, command = browser.find('article picture img'), browser.find('article .highlight')
+        idea, photo = browser.find('article picture img'), browser.find('article img[src*="try"]')
         dark = theme == 'dark'
         browser.until(lambda: (shot(idea).mean() < 128) == dark, f'the idea is not {theme}')
         drawing = 'idea.svg' if size == DESK else 'idea-tall.svg'
         assert idea.get_property('currentSrc').endswith(f'/{drawing}')
-        assert 'make demo' in command.text
-        assert command.rect['y'] + 40 <= size[1]
+        assert photo.rect['y'] + photo.rect['height'] <= size[1]
 
 
 def test_figures(served, browser):
