@@ -66,7 +66,10 @@ root_files = ['CHANGELOG.md', 'SECURITY.md', 'LICENSES.md']        # shown as th
 ASKED = {
     'index#Licence and citation': 'cite, citation, how to cite, bibtex',
     'index#Install': 'install, installation, getting started',
-    'tutorials/your_own_classes': 'tag my photos, tag photos, label my pictures, custom classes',
+    'tutorials/your_own_classes': (
+        'tag my photos, tag photos, label my pictures, custom classes, own captions, my captions'),
+    'glossary#temperature': 'tau_s, τ_s, tau, temperature',
+    'wrappers#Without what all classes share': 'Centred, centring, centered, subtract the mean',
     'tutorials/bring_your_clip': 'my own CLIP, fine-tuned CLIP, SigLIP, OpenCLIP',
     'tutorials/reproduce_on_colab': 'run on Colab, free GPU, Google Colab',
     'tutorials/serve#Speed': 'speed, how fast, latency, benchmarks',

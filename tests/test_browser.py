@@ -287,13 +287,14 @@ def in_theme(browser, theme, system):
 
 @pytest.mark.parametrize('size', [DESK, PHONE])
 def test_front_page(served, browser, size):
-    """A photo and its tags are on the first screen; the idea is in the layout for its width, and dark
-    where the page is dark"""
+    """A photo and its tags are on the first screen; the idea is in the layout for its width, and
+    dark where the page is dark"""
     browser.width(size)
     browser.get(f'{served}/index.html')
     for theme, other in (('light', 'dark'), ('dark', 'light')):
         in_theme(browser, theme, other)
-        idea, photo = browser.find('article picture img'), browser.find('article img[src*="try"]')
+        idea = browser.find('article picture img')
+        photo = browser.find('article img[src*="try"]')
         dark = theme == 'dark'
         browser.until(lambda: (shot(idea).mean() < 128) == dark, f'the idea is not {theme}')
         drawing = 'idea.svg' if size == DESK else 'idea-tall.svg'
