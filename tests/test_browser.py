@@ -432,7 +432,7 @@ def test_try_it(served, site, browser, kept_features):
         sets.selectedIndex = 2; sets.dispatchEvent(new Event('change'));""")
     browser.until(lambda: 'connection was lost' in alert(), 'no word on the network')
     browser.find('input[type=file]').send_keys(str(ROOT/'README.md'))
-    browser.until(lambda: 'README.md is no image' in alert(), 'no word on the file')
+    browser.until(lambda: 'README.md is not an image' in alert(), 'no word on the file')
     browser.execute_cdp_cmd('Network.disable', {})
 
 

@@ -218,7 +218,7 @@ class Explorer(ipywidgets.VBox):
         model.embeddings_of([name])
         self.added.append(name)
         button = ipywidgets.Button(description=f'{name} ×', tooltip=f'Take {name} away')
-        button.on_click(lambda _: self._asked(self.remove, name))
+        button.on_click(lambda _: self._carry_out(self.remove, name))
         self.others.children = [*self.others.children, button]
         self._score()
         self.name.value = ''

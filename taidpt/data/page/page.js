@@ -312,7 +312,7 @@ async function start(root) {
   const open = (blob, name) => asked(async told => {
     let bitmap;
     try { bitmap = await createImageBitmap(blob); }
-    catch { throw Error(`${name} is no picture that this browser can read: choose a JPEG or PNG.`); }
+    catch { throw Error(`${name} is not an image that this browser can read: choose a JPEG or PNG.`); }
     await show(bitmap, {shown: -1, about: name}, told);
   });
 
