@@ -86,6 +86,8 @@ def test_labels_and_sizes_are_those_of_the_photos(build, evidence, name):
 def test_labels_of_flickr8k_are_those_of_its_captions(build, evidence):
     table, _ = build.flickr8k(SHARED/'data'/'flickr8k')
     assert table.equals(evidence.photo_table('flickr8k'))
+    test = build.flickr8k_test(SHARED/'data'/'flickr8k')
+    assert test.equals(evidence.photo_table('flickr8k_test'))
 
 
 @pytest.mark.parametrize('name', ['voc2007', 'coco'])

@@ -62,28 +62,40 @@ def caption_labels(sentences: list[str], reader: NounFilter, least: int = 1) -> 
     return join_labels(named)
 
 
-def flickr8k(folder: Path) -> tuple[pd.DataFrame, list[Path]]:
-    """Flickr8k: the classes that a photo's captions name, one of all five, two of all five, one of
-    the first two and of the last three"""
-    captions = {}
+def read_flickr8k(folder: Path) -> tuple[dict[str, list[str]], dict[str, str]]:
+    "Captions and split of each photo"
+    captions, split = {}, {}
     for line in (folder/'captions.tsv').read_text(encoding='utf-8').splitlines():
         name, sentence = line.split('\t', 1)
         captions.setdefault(name, []).append(sentence)
-    split = {}
     for name in ('train', 'dev', 'test'):
         for image in (folder/f'{name}_images.txt').read_text().split(): split[image] = name
+    return captions, split
+
+
+def flickr8k(folder: Path) -> tuple[pd.DataFrame, list[Path]]:
+    """Flickr8k: the classes that a photo's captions name, all five of them, the first two and the
+    last three"""
+    captions, split = read_flickr8k(folder)
     columns = {'split': list(split.values())}
     for classes in (VOC2007, COCO):
         reader = NounFilter(classes)
-        parts = {classes.name: (slice(None), 1)}                    # which captions, and how many
+        parts = {classes.name: slice(None)}
         if classes is VOC2007:
-            parts |= {'voc2007_twice': (slice(None), 2), 'voc2007_two': (slice(2), 1),
-                      'voc2007_three': (slice(2, None), 1)}
-        for column, (part, least) in parts.items():
-            columns[column] = [
-                caption_labels(captions[image][part], reader, least) for image in split]
+            parts |= {'voc2007_two': slice(2), 'voc2007_three': slice(2, None)}
+        for column, part in parts.items():
+            columns[column] = [caption_labels(captions[image][part], reader) for image in split]
     images = [folder/'images'/image for image in split]
     return with_sizes(columns, images), images
+
+
+def flickr8k_test(folder: Path) -> pd.DataFrame:
+    "Flickr8k's test photos: the classes that two of a photo's five captions name"
+    captions, split = read_flickr8k(folder)
+    tested = [image for image, name in split.items() if name == 'test']
+    reader = NounFilter(VOC2007)
+    labels = [caption_labels(captions[image], reader, least=2) for image in tested]
+    return with_sizes({VOC2007.name: labels}, [folder/'images'/image for image in tested])
 
 
 def packed(vectors: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -114,7 +126,9 @@ def main(shared: Path):
     tables = {name: photo_set(name, data/name) for name in SETS}
     tables['flickr8k'] = flickr8k(data/'flickr8k')
     FOLDER.joinpath('photos').mkdir(parents=True, exist_ok=True)
-    for name, (table, _) in tables.items():
+    written = {name: table for name, (table, _) in tables.items()}
+    written['flickr8k_test'] = flickr8k_test(data/'flickr8k')
+    for name, table in written.items():
         table.to_csv(FOLDER/'photos'/f'{name}.tsv', sep='\t', index=False, lineterminator='\n')
 
     drawn = few_photos()                            # of Flickr8k, to learn from

@@ -45,10 +45,7 @@ def photos(name: str, classes: ClassSet, min_photos: int = 1, labels: str = '',
     """The photos of a set; a class that fewer than `min_photos` show has no label.
 
     `labels` is the column of labels, by default that of the class set; `split` is one of
-    Flickr8k's, and 'flickr8k_test' has its test photos with the classes that two captions name. Of
-    a slice, a draw of 100 photos, and of classes on two."""
-    if name == 'flickr8k_test': return photos(
-        'flickr8k', classes, min_photos, 'voc2007_twice', 'test')
+    Flickr8k's. Of a slice, a draw of 100 photos, and of classes on two."""
     table = photo_table(name)
     if split: table = table[table['split'] == split]
     labelled = LabeledImages(
