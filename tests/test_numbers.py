@@ -309,6 +309,7 @@ SENTENCES = [                                     # page, {} for each number, th
     ('03_prompts', 'untrained prompts rise from {} to {}.', both_versions('Untrained')),
     ('03_prompts', "those of the paper's recipe from {} to {}.", both_versions(RECIPE)),
     ('05_losses', "| TaI-DPT, the paper's recipe | {} | {} |", both_versions(RECIPE)),
+    ('05_losses', '| untrained prompts | {} | {} |', both_versions('Untrained')),
     ('05_losses', '| ... relative scores | {} | |', [result(RECIPE, TEST, 'relative').mAP]),
     ('05_losses', '| prompts on pairs † | {} | {} |', both_versions('prompts on pairs')),
     ('05_losses', '| concepts † | {} | {} |', both_versions('concepts')),
