@@ -34,7 +34,7 @@ def heatmap_overlay(image:Image.Image, weights:Tensor)->Image.Image: # h × w, f
     small = Image.fromarray(np.asarray(weights, dtype=np.float32))
     large = np.asarray(small.resize(image.size, Image.BICUBIC)).clip(0, 1)
     w = large[..., None]
-    tint = colormaps['inferno'](large)[..., :3]
+    tint = colormaps['cividis'](large)[..., :3]
     rgb = np.asarray(image.convert('RGB')) / 255
     grey = rgb @ [[.299], [.587], [.114]]
     light = .45*(1 - w)*grey + w*rgb
