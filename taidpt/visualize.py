@@ -29,17 +29,14 @@ def unit_range(maps:Tensor)->Tensor: # … × h × w scores -> the same shape, e
 
 # %% ../nbs/12_visualize.ipynb #visualize-024
 def heatmap_overlay(image:Image.Image, weights:Tensor)->Image.Image: # h × w, from 0 to 1
-    "An image, bright and tinted where the weights are high, dark and grey where they are low."
+    "An image in the colours of a map: yellow where the weights are high, dark blue where low."
     from matplotlib import colormaps
     small = Image.fromarray(np.asarray(weights, dtype=np.float32))
     large = np.asarray(small.resize(image.size, Image.BICUBIC)).clip(0, 1)
-    w = large[..., None]
-    tint = colormaps['cividis'](large)[..., :3]
-    rgb = np.asarray(image.convert('RGB')) / 255
-    grey = rgb @ [[.299], [.587], [.114]]
-    light = .45*(1 - w)*grey + w*rgb
-    out = (1 - w/2)*light + (.12 + .38*w)*tint
-    return Image.fromarray((255*out.clip(0, 1)).round().astype(np.uint8))
+    colour = colormaps['cividis'](large)[..., :3]
+    grey = np.asarray(image.convert('L'))[..., None] / 255
+    out = colour * (.35 + .65*grey)
+    return Image.fromarray((255*out).round().astype(np.uint8))
 
 # %% ../nbs/12_visualize.ipynb #visualize-034
 #| code-fold: true
