@@ -823,7 +823,8 @@ def reference_page(links: Links):
     listed = []
     explained = set()
     for folder, names in by_folder().items():
-        text += f'## {folder.capitalize()}\n\n| module | what is in it | its page |\n|---|---|---|\n'
+        text += f'## {folder.capitalize()}\n\n'
+        text += '| module | what is in it | its page |\n|---|---|---|\n'
         for short in names:
             page = explaining(f'taidpt.{short}', links).with_suffix('').as_posix()
             line = importlib.import_module(f'taidpt.{short}').__doc__
