@@ -30,6 +30,7 @@ from uuid import uuid4
 
 import figures
 import nbformat
+import numpy as np
 from fastcore.docments import docments, empty
 from nbconvert import MarkdownExporter
 from nbdev.config import get_config
@@ -37,6 +38,7 @@ from nbdev.doclinks import NbdevLookup
 from nbdev.process import NBProcessor
 from nbdev.processors import filter_stream_, hide_line, strip_ansi
 from numpy.typing import ArrayLike
+from PIL import Image, ImageOps
 
 root = Path(__file__).resolve().parent.parent
 nbs = root/'nbs'
@@ -46,28 +48,23 @@ sections = {                                  # title -> notebooks of nbs/, in t
     'Use it': (
         'tutorials/your_own_classes apps/command tutorials/read_a_report tutorials/bring_your_clip '
         'tutorials/serve apps/onnx apps/hub'),
-    'Learn it': 'tutorials/learn tutorials/touch [01]?_* glossary tutorials/teach',
+    'Learn it': 'tutorials/learn tutorials/touch [01]?_* tags glossary tutorials/teach',
     'Does it hold?': (
         'paper/report tutorials/reproduce_the_paper tutorials/reproduce_on_colab paper/sentences '
         'paper/table1 paper/pictures paper/statements paper/ablations paper/family '
-        'paper/rank_pictures paper/differences paper/train_mini_clip'),
+        'paper/rank_pictures paper/differences'),
     'Extend it': (
         'tutorials/your_own_idea wrappers baselines/concepts baselines/coop baselines/tipadapter '
-        'classes texts tags datasets/labelled datasets/benchmarks text/synonyms evaluate'),
-    'Reference': (
-        'encode resume starts model_files text/words text/published_labels text/captions '
-        'encoders/image_tower encoders/text_tower encoders/openclip encoders/images encoders/store '
-        'encoders/openvino datasets/download paper/published paper/study paper/checkpoints '
-        'apps/tagging apps/cli apps/report apps/cluster 99_all files plots'),
-}
+        'datasets/labelled evaluate'),
+}                                             # `reference_page` lists all others
 root_files = ['CHANGELOG.md', 'SECURITY.md', 'LICENSES.md']        # shown as they are
 # What people search for: page, or page#heading -> words that it answers to, also in other words
 # than its own; they go into the site's index
 ASKED = {
     'index#Licence and citation': 'cite, citation, how to cite, bibtex',
     'index#Install': 'install, installation, getting started',
-    'tutorials/your_own_classes': (
-        'tag my photos, tag photos, label my pictures, custom classes, own captions, my captions'),
+    'tutorials/your_own_classes': 'tag my photos, tag photos, label my pictures, custom classes',
+    'tutorials/your_own_classes#Your own captions': 'own captions, my captions, captions.txt',
     'glossary#temperature': 'tau_s, τ_s, tau, temperature',
     'wrappers#Without what all classes share': 'Centred, centring, centered, subtract the mean',
     'tutorials/bring_your_clip': 'my own CLIP, fine-tuned CLIP, SigLIP, OpenCLIP',
@@ -578,6 +575,7 @@ def site():
     links = linker()
     shutil.rmtree(pages, ignore_errors=True)
     reference(links)
+    reference_page(links)
     for path in notebooks():
         target = pages/path.relative_to(nbs)
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -591,6 +589,26 @@ def site():
     # of notebooks that Voilà serves: it sees no other folder
     for folder in nbs.rglob('images'): shutil.copytree(folder, pages/folder.relative_to(nbs))
     print(f'{len(notebooks())} pages in {pages.relative_to(root)}')
+
+
+FIRST = '000000011149.jpg'                    # the photo that Try it opens with, as the front page
+
+
+def rounded(values) -> list: return np.round(np.asarray(values, float), 4).tolist()
+
+
+def tagged(model, photo: Path) -> dict:
+    "What the app finds in a photo (`found` in page.js), for a page that has not fetched the model"
+    scores, maps = (f([photo], progress=False) for f in (model.predict, model.predict_dense))
+    branches = model.predict_branches([photo], progress=False)
+    weights = (maps/model.tau_image).flatten(2).softmax(-1).view_as(maps)
+    return dict(
+        names=list(model.classes.names),
+        scores=rounded(scores[0]),
+        limits=rounded(model.rule().thresholds(scores)[0]),
+        branches=[rounded(branch[0]) for branch in branches],
+        maps=rounded(maps[0]),
+        weights=rounded(weights[0]))
 
 
 def try_it(folder: Path):
@@ -608,6 +626,11 @@ def try_it(folder: Path):
     content['photos'] = [
         [f'Labelled {", ".join(its["labels"])}', its['image'], CREDIT.format(**its)]
         for its in photo_credits().values()]
+    first = folder/FIRST
+    with Image.open(first) as image: ImageOps.fit(image, (224, 224)).save(folder/'first.jpg')
+    content['first'] = dict(
+        photo=list(photo_credits()).index(FIRST), view='first.jpg',
+        result=tagged(models['voc2007'], first))
     if shutil.which('npm'):
         run(['npm', 'install', '--silent', '--no-audit'], cwd=root/'docs', check=True)
         dist = root/'docs/node_modules/onnxruntime-web/dist'
@@ -685,6 +708,12 @@ def modules() -> dict[str, list[str]]:
     return public
 
 
+def explaining(module: str, links: Links) -> Path:
+    "The notebook that explains a module"
+    page, _ = index()[module][f'{module}.{modules()[module][0]}'][0].split('#')
+    return links.where[page.removesuffix('.html')]
+
+
 def unwrapped(thing):
     "The function within a class method, Python's or fastcore's"
     return getattr(thing, '__func__', getattr(thing, 'f', thing))
@@ -728,13 +757,11 @@ def reference(links: Links):
     for module, names in modules().items():
         owner |= {name: module.removeprefix('taidpt.') for name in names if '.' not in name}
     (pages/'reference').mkdir(parents=True)
-    for name, owned in index().items():
-        public = modules()[name]
+    for name, public in modules().items():
         if not public: continue
         module = importlib.import_module(name)
         short = name.removeprefix('taidpt.')
-        explained = owned[f'{name}.{public[0]}'][0].split('#')[0].removesuffix('.html')
-        page = links.where[explained]
+        page = explaining(name, links)
         text = (
             f'# {short}\n\n{module.__doc__}. The notebook that explains it: '
             f'[{page.stem}](../{page.as_posix()}).\n\n'
@@ -765,29 +792,60 @@ def entries(patterns: str) -> list[str]:
     return [page.with_suffix('').as_posix() for page in chosen]
 
 
-def parts() -> list[str]:
-    "A page for each folder of modules, with what each module says of itself"
-    folders = {'method': {}}
+def by_folder() -> dict[str, list[str]]:
+    "The modules with public names, without `taidpt.`, in the folder of each; 'method' is the root"
+    folders = {'method': []}
     for name, public in modules().items():
         if not public: continue
         short = name.removeprefix('taidpt.')
         folder = short.rpartition('.')[0] or 'method'
-        folders.setdefault(folder, {})[short] = importlib.import_module(name).__doc__
-    for folder, docstrings in folders.items():
-        text = f'# Reference: {folder}\n\n| module | what is in it |\n|---|---|\n'
-        for short, line in docstrings.items():
-            text += f'| [{short}]({short}.md) | {escaped(line)} |\n'
-        text += '\n' + toctree('', [*docstrings])
-        (pages/f'reference/{folder}.md').write_text(text, encoding='utf-8')
-    return [f'reference/{folder}' for folder in folders]
+        folders.setdefault(folder, []).append(short)
+    return folders
+
+
+def title_of(page: str) -> str:
+    "The title of a notebook of nbs/"
+    first, *_ = nbformat.read(nbs/f'{page}.ipynb', as_version=4).cells
+    return first.source.splitlines()[0].removeprefix('# ')
+
+
+def beside_the_menu() -> list[str]:
+    "The notebooks that no section of the menu has"
+    known = [page.relative_to(nbs).with_suffix('').as_posix() for page in notebooks()]
+    chosen = {Path(get_config().readme_nb).stem}
+    for patterns in sections.values(): chosen.update(entries(patterns))
+    return [page for page in known if page not in chosen]
+
+
+def reference_page(links: Links):
+    "Write the one page of the reference that the menu has: it leads to all that the menu lacks"
+    text = '# Reference\n\n'
+    listed = []
+    explained = set()
+    for folder, names in by_folder().items():
+        text += f'## {folder.capitalize()}\n\n'
+        text += '| module | what is in it | its page |\n|---|---|---|\n'
+        for short in names:
+            page = explaining(f'taidpt.{short}', links).with_suffix('').as_posix()
+            line = importlib.import_module(f'taidpt.{short}').__doc__
+            its_page = f'[{escaped(title_of(page))}](../{page}.ipynb)'
+            text += f'| [{short}]({short}.md) | {escaped(line)} | {its_page} |\n'
+            listed.append(short)
+            explained.add(page)
+        text += '\n'
+    others = beside_the_menu()
+    rows = [f'- [{title_of(page)}](../{page}.ipynb)\n' for page in others if page not in explained]
+    if rows: text += '## Further pages\n\n' + ''.join(rows) + '\n'
+    text += toctree('', [*(f'/{page}' for page in others), *listed])
+    (pages/'reference/index.md').write_text(text, encoding='utf-8')
 
 
 def contents() -> str:
     "The site's table of contents"
     rows = {title: entries(patterns) for title, patterns in sections.items()}
     rows['Use it'].insert(0, 'try')
-    rows['Reference'] += parts()
-    rows['About'] = [*(Path(name).stem.lower() for name in root_files), 'site']
+    about = [Path(name).stem.lower() for name in root_files]
+    rows['Reference'] = ['reference/index', *about, 'site']
     return ''.join(toctree(title, names) for title, names in rows.items())
 
 

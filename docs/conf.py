@@ -123,8 +123,9 @@ def edit_nothing(app, pagename, templatename, context, doctree):
 
 @cache
 def menu_of(builder, folder, **options):
-    "The menu of a folder's pages: one of each page's own would be a third of the work"
-    return builder._get_local_toctree(f'{folder}any', **options)
+    """The menu of a folder's pages: one of each page's own would be a third of the work. What the
+    page of the reference lists is not in it."""
+    return builder._get_local_toctree(f'{folder}any', **options | {'maxdepth': 1})
 
 
 def one_menu(app, pagename, templatename, context, doctree):
@@ -137,18 +138,19 @@ CAPTION = r'<p [^>]*class="caption"[^>]*><span class="caption-text">(.*?)</span>
 
 
 def fold_menu(app, pagename, templatename, context, doctree):
-    "The page is marked, what it is under is unfolded, and all groups but its own fold away"
+    """The page is marked, and all groups but its own fold away; a page that is not in the menu
+    belongs to the reference"""
+    menu = context['furo_navigation_tree']
     name = re.escape(pagename.split('/')[-1])
-    link = rf'(<li class="toctree-l\d[^"]*)"><a (class="[^"]+") href="{name}\.html"'
-    menu = re.sub(link, r'\1 current current-page"><a \2 href="#"', context['furo_navigation_tree'])
-    def unfolded(entry):
-        return entry.replace('<input', '<input checked=""') if 'current-page' in entry else entry
-
-    entries = re.split('(?=<li class="toctree-l1)', menu)
-    menu, *parts = re.split(CAPTION, ''.join(map(unfolded, entries)))
+    link = rf'<li class="toctree-l1"><a (class="[^"]+") href="{name}\.html"'
+    marked = r'<li class="toctree-l1 current current-page"><a \1 href="#"'
+    menu, is_in_menu = re.subn(link, marked, menu)
+    menu, *parts = re.split(CAPTION, menu)
+    if is_in_menu: shown = next(
+        title for title, pages in zip(parts[::2], parts[1::2]) if 'current-page' in pages)
+    else: shown = 'Learn it' if pagename == 'index' else 'Reference'
     for title, pages in zip(parts[::2], parts[1::2]):
-        is_current = 'current-page' in pages or (pagename == 'index' and title == 'Learn it')
-        state = ' open' if is_current else ''
+        state = ' open' if title == shown else ''
         summary = f'<summary class="caption">{title}</summary>'
         menu += f'<details{state}>{summary}{pages}</details>'
     context['furo_navigation_tree'] = menu

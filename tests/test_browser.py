@@ -396,8 +396,16 @@ def test_try_it(served, site, browser, kept_features):
         def image(it): return Image.open(io.BytesIO(base64.b64decode(it['view'].split(',')[1])))
         return results, [image(it).convert('RGB') for it in results]
 
+    # a photo is tagged before the model is fetched, and rows are in the order of what they show
     browser.get(f'{served}/try.html')
-    browser.until(lambda: browser.all('.gallery [role=option]'), 'there are no photos')
+    browser.until(lambda: browser.all('.classes [role=option]'), 'no photo is tagged')
+    shown = lambda: browser.find('.taidpt-explorer .told').text
+    assert shown() == 'Present: bicycle, motorbike.'
+    assert not browser.execute_script(
+        "return performance.getEntriesByType('resource').some(e => e.name.endsWith('.onnx'))")
+    def rows(kind):
+        return [float(row.text) for row in browser.all(f'.classes .{kind} .score')]
+    for kind in ('present', 'absent'): assert rows(kind) == sorted(rows(kind), reverse=True)
     results, views = seen(names, [0, 9, 13, 29, 33])
     for name, model in models.items():
         scores = model.predict(views, progress=False).numpy()
@@ -415,13 +423,12 @@ def test_try_it(served, site, browser, kept_features):
     # a click, without a network, on a phone
     browser.width(PHONE)
     browser.find('.gallery [role=option]').click()
-    browser.until(lambda: browser.all('.classes [role=option]') and not busy(), 'no tags')
+    browser.until(lambda: 'motorbike' not in shown() and not busy(), 'no tags')
     network = dict(offline=True, latency=0, downloadThroughput=-1, uploadThroughput=-1)
     browser.execute_cdp_cmd('Network.enable', {})
     browser.execute_cdp_cmd('Network.emulateNetworkConditions', network)
     parked = browser.all('.gallery [role=option]')[29]
     browser.execute_script('arguments[0].click()', parked)
-    shown = lambda: browser.find('.taidpt-explorer .told').text
     browser.until(lambda: 'bicycle, motorbike' in shown(), 'no tags')
     assert not browser.execute_script(CHECKS)['wide'] and not browser.problems()
 

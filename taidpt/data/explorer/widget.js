@@ -14,7 +14,7 @@ const el = (tag, props = {}, ...children) => {
 function page(root) {
   const list = name => el('div', {role: 'listbox', 'aria-label': name});
   const p = {
-    gallery: list('Pictures'), classes: list('Classes, best first'), axis: el('div', {'aria-hidden': 'true'}),
+    gallery: list('Pictures'), classes: list('Classes, those present first'), axis: el('div', {'aria-hidden': 'true'}),
     photo: el('img'), view: el('div', {role: 'img'}), words: el('p'), about: el('figcaption'), where: el('figcaption'),
     told: el('p', {role: 'status'}), credit: el('p'), hint: el('p'),
     file: el('input', {type: 'file', accept: 'image/*'}),
@@ -26,7 +26,7 @@ function page(root) {
   root.append(el('div', {className: 'main'},
     el('div', {className: 'left'},
        el('div', {className: 'seen'}, el('figure', {}, p.photo, p.about), el('figure', {}, p.view, p.where)),
-       p.words, p.told, p.gallery, el('label', {}, 'Your picture ', p.file), p.credit),
+       p.words, p.told, p.gallery, el('label', {}, 'Your own photo ', p.file), p.credit),
     el('div', {className: 'right'}, p.hint, p.bars)));
   return p;
 }
@@ -85,6 +85,12 @@ function listen(model, p, point) {
 }
 
 
+// The order of the list is that of what it shows: those present, then the others, each by score
+
+const present = ([, score, , limit]) => limit !== null && score >= limit;
+const sorted = tags => [...tags].sort((a, b) => present(b) - present(a) || b[1] - a[1]);
+
+
 // A class as a row of the list: a sign, its name, a bar from zero to its score, its threshold, the score
 
 // Ticks at round numbers, zero among them, around all scores and thresholds
@@ -99,16 +105,16 @@ const ends = ticks => [ticks[0], ticks.at(-1)];
 
 const spelled = score => (+score.toFixed(2) + 0).toFixed(2);  // no minus before a zero
 
-function row([name, score, added, limit], at) {
-  const known = limit !== null, present = known && score >= limit;
+function row(tag, at) {
+  const [name, score, added, limit] = tag, known = limit !== null, found = present(tag);
   const track = el('span', {className: 'track'});
   const from = Math.min(at(0), at(score)), to = Math.max(at(0), at(score));
   track.append(el('i', {style: `left: ${from}%; width: ${to - from}%`}));
   if (known) track.append(el('b', {style: `left: ${at(limit)}%`, title: `threshold ${spelled(limit)}`}));
-  const verdict = known ? `, ${present ? 'present' : 'absent'}, threshold ${spelled(limit)}` : '';
-  const o = el('div', {role: 'option', className: known ? present ? 'present' : 'absent' : '', tabIndex: -1,
+  const verdict = known ? `, ${found ? 'present' : 'absent'}, threshold ${spelled(limit)}` : '';
+  const o = el('div', {role: 'option', className: known ? found ? 'present' : 'absent' : '', tabIndex: -1,
                        'aria-label': `${name}, score ${spelled(score)}${added ? ', added' : ''}${verdict}`},
-               el('span', {className: 'sign'}, known ? present ? '✓' : '–' : ''),
+               el('span', {className: 'sign'}, known ? found ? '✓' : '–' : ''),
                el('span', {className: 'class'}, name + (added ? ' +' : '')),
                track,
                el('span', {className: 'score'}, spelled(score)));
@@ -132,6 +138,9 @@ function shade(map) {
   return canvas.toDataURL();
 }
 
+// The class whose score is closest to its threshold, of those below
+const nearest = tags => tags.reduce((a, b) => a[1] - a[3] >= b[1] - b[3] ? a : b)[0];
+
 function highest(map) {
   const all = map.flat(), w = map[0].length, j = all.indexOf(Math.max(...all));
   const row = ['top', 'middle', 'bottom'][Math.floor(3 * Math.floor(j / w) / map.length)];
@@ -148,10 +157,8 @@ function drawing(model, p) {
     const [low, high] = ends(axis(model.get('tags')));
     return 100 * Math.min(1, Math.max(0, (score - low) / (high - low)));
   };
-  const present = ([, score, , limit]) => limit !== null && score >= limit;
-
   const point = name => {
-    const tags = model.get('tags'), {photo, words} = model.get('item');
+    const tags = sorted(model.get('tags')), {photo, words} = model.get('item');
     if (!tags.length) return;
     hover = tags.some(tag => tag[0] === name) ? name : '';
     const tag = tags.find(tag => tag[0] === hover) ?? tags[0], [first, score, , limit, map] = tag;
@@ -171,7 +178,7 @@ function drawing(model, p) {
     const verdict = known ? `, ${present(tag) ? 'present' : 'absent'} (threshold ${spelled(limit)})` : '';
     p.told.textContent = hover ? `${hover}: score ${spelled(score)}${verdict}, highest ${place}.`
       : !known ? `Best: ${tags.slice(0, 3).map(([n, s]) => `${n} ${spelled(s)}`).join(', ')}.`
-      : found.length ? `Present: ${found.join(', ')}.` : `Nothing reaches its threshold; ${first} comes nearest.`;
+      : found.length ? `Present: ${found.join(', ')}.` : `Nothing reaches its threshold; ${nearest(tags)} comes nearest.`;
   };
 
   const draw = {
@@ -194,7 +201,7 @@ function drawing(model, p) {
       p.credit.textContent = credit ?? '';
     },
     tags() {
-      const tags = model.get('tags'), ticks = axis(tags), held = p.classes.contains(document.activeElement);
+      const tags = sorted(model.get('tags')), ticks = axis(tags), held = p.classes.contains(document.activeElement);
       const known = tags.some(tag => tag[3] !== null), rows = tags.map(tag => row(tag, at));
       const group = (name, kind) => {
         const inside = rows.filter(o => o.className === kind), head = `${name} (${inside.length})`;
@@ -208,7 +215,7 @@ function drawing(model, p) {
       p.bars.parentNode.hidden = !tags.length;
       p.classes.replaceChildren(...known ? [group('Present', 'present'), group('Absent', 'absent')] : rows);
       p.hint.textContent = 'Point at a class or tap it, or reach it with Tab and the arrow keys, to see where it looks.'
-        + (known ? ' The upright line is its threshold: it is present from there on.' : '');
+        + (known ? ' The upright line is its threshold: it is present from there on. Classes are in the order of their scores, those present first.' : '');
       const fresh = listed.size && tags.find(([name, , added]) => added && !listed.has(name));
       listed = new Set(tags.map(tag => tag[0]));
       point(fresh ? fresh[0] : hover);

@@ -242,16 +242,17 @@ function choice(label, options) {
 }
 
 async function start(root) {
-  const tagger = await Tagger.open(), {classes, bytes, photos = []} = tagger.about;
+  const tagger = await Tagger.open(), {classes, bytes, photos = [], first} = tagger.about;
   const files = Object.values(classes), sets = Object.keys(classes).map(name => [name, name]);
   if ('clip-text.onnx' in bytes) sets.push([OWN, `${OWN} (${MB(bytes['clip-text.onnx'] + bytes['clip-typed.onnx'])} more)`]);
   const [setLabel, set] = choice('Classes', sets);
   const [branchLabel, branch] = choice('Scores', [['', 'mean of both branches'], [0, 'global branch'], [1, 'local branch']]);
   const [kindLabel, kind] = choice('Maps', [['maps', 'cosines P'], ['weights', 'weights in the local score']]);
   const names = el('input', {type: 'text', value: 'bear, kitchen, tennis court, beach', size: 40, autocapitalize: 'off'});
-  const namesLabel = el('label', {hidden: true}, 'Names ', names);
+  const find = el('button', {type: 'button'}, 'Find them');
+  const own = el('div', {className: 'own', hidden: !('clip-text.onnx' in bytes)}, el('label', {}, 'Your own names ', names), find);
   const bar = el('progress', {hidden: true, ariaLabel: 'Fetched'}), message = el('p', {role: 'status'}), look = el('div');
-  root.replaceChildren(el('div', {className: 'choices'}, setLabel, namesLabel, branchLabel, kindLabel), message, bar, look);
+  root.replaceChildren(el('div', {className: 'choices'}, own, setLabel, branchLabel, kindLabel), message, bar, look);
 
   let features, result;                                     // of the picture that is shown
   const gallery = photos.map(([alt, src]) => [alt, new URL(src, here).href]);
@@ -289,11 +290,11 @@ async function start(root) {
     const limits = branch.value ? scores.map(() => null) : result.limits;
     for (const option of branch.options) option.hidden = option.value >= result.branches.length;
     const tags = result.names.map((name, c) => [name, scores[c], false, limits[c], result[kind.value][c]]);
-    tags.sort((a, b) => (a[3] ?? 0) - a[1] - (b[3] ?? 0) + b[1]);
     state.set({tags});
   }
 
   async function score(told) {
+    if (!features && first) return showPhoto(first.photo, told);
     if (!features) return;
     const typed = names.value.split(',').map(name => name.trim().replace(/\s+/g, ' ')).filter(Boolean);
     result = set.value === OWN ? await tagger.scoreTyped(features, [...new Set(typed)], told)
@@ -316,27 +317,35 @@ async function start(root) {
     await show(bitmap, {shown: -1, about: name}, told);
   });
 
+  async function showPhoto(shown, told) {
+    const [about, , credit] = photos[shown], image = look.querySelectorAll('.gallery img')[shown];
+    await image.decode();
+    await show(await createImageBitmap(image), {shown, about, credit}, told);
+  }
+
   // From the widget: a photo of the strip, or a file
   function received(message, _, buffers) {
     if (buffers) return open(new Blob(buffers), message.upload);
-    const [about, , credit] = photos[message.show], image = look.querySelectorAll('.gallery img')[message.show];
-    asked(async told => {
-      await image.decode();
-      await show(await createImageBitmap(image), {shown: message.show, about, credit}, told);
-    });
+    asked(told => showPhoto(message.show, told));
   }
 
   const given = ([file]) => { if (file) open(file, file.name || 'the picture'); };
   root.addEventListener('dragover', e => e.preventDefault());
   root.addEventListener('drop', e => { e.preventDefault(); given(e.dataTransfer.files); });
   document.addEventListener('paste', e => given(e.clipboardData.files));
-  for (const control of [set, names]) control.addEventListener('change', () => {
-    namesLabel.hidden = set.value !== OWN;
-    asked(score);
-  });
+  const findOwn = () => { set.value = OWN; asked(score); };
+  set.addEventListener('change', () => asked(score));
+  find.addEventListener('click', findOwn);
+  names.addEventListener('keydown', e => { if (e.key === 'Enter') findOwn(); });
   for (const control of [branch, kind]) control.addEventListener('change', draw);
-  const first = ['clip-tower.onnx', ...files].reduce((sum, name) => sum + bytes[name], WASM_SIZE);
-  say(`Choose, drop, paste or photograph a picture. The first one fetches the model (${MB(first)}). No picture leaves this machine.`);
+  const size = ['clip-tower.onnx', ...files].reduce((sum, name) => sum + bytes[name], WASM_SIZE);
+  say(`Choose, drop, paste or photograph a picture. The first one fetches the model (${MB(size)}). No picture leaves this machine.`);
+  if (first) {                                              // tagged before the model is here
+    const [about, , credit] = photos[first.photo];
+    result = first.result;
+    state.set({item: {words: [], shown: first.photo, photo: new URL(first.view, here).href, about, credit}});
+    draw();
+  }
 }
 
 for (const root of document.querySelectorAll('.taidpt-page'))
