@@ -601,7 +601,7 @@ def tagged(model, photo: Path) -> dict:
     "What the app finds in a photo (`found` in page.js), for a page that has not fetched the model"
     scores, maps = (f([photo], progress=False) for f in (model.predict, model.predict_dense))
     branches = model.predict_branches([photo], progress=False)
-    weights = (maps/model.tau_image).flatten(2).softmax(-1).view_as(maps)
+    weights = (maps/model.image_tau()).flatten(2).softmax(-1).view_as(maps)
     return dict(
         names=list(model.classes.names),
         scores=rounded(scores[0]),
