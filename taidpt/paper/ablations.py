@@ -18,7 +18,7 @@ from ..clip import FrozenCLIP
 from ..losses import ranking_loss
 from ..metrics import Measured
 from .pictures import Scene
-from .study import Material, Run, Study, draw
+from .study import Material, Run, Study, centred, draw
 from ..evaluate import measured
 from ..scores import fuse
 from ..texts import LabeledTexts
@@ -42,9 +42,9 @@ _ABLATIONS = {                               # group -> name of the value -> set
 }
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-011
-def _variants(m, tau_image=None, **settings): # a `Material`; of `TaIDPT`, if changed
-    "Scores of TaI-DPT on the test images by each seed, unchanged or with changed settings."
-    cells = []
+def _variants(m, tau_image=None, **settings)->tuple: # a `Material`; of `TaIDPT`, if changed
+    "Scores of TaI-DPT on the test images by each seed, with changed settings; and centred."
+    cells, of_centred = [], []
     for seed in m.study.seeds:
         run = m.prompts(seed, **settings)
         def learn(run=run):
@@ -53,41 +53,42 @@ def _variants(m, tau_image=None, **settings): # a `Material`; of `TaIDPT`, if ch
             return model
         softened = Run(run.model, learn, f'{run.source} {tau_image}')
         cells.append(m.study.cell(m.test, softened))
-    return cells
+        of_centred.append(m.study.cell(m.test, centred(softened)))
+    return cells, of_centred
 
 # %% ../../nbs/paper/ablations.ipynb #8eb0b983
-def _setting_results(m, group): # -> value -> `Measured`
-    "mAP for each value of one setting."
+def _setting_results(m, group): # -> (group, value) -> `Measured`
+    "mAP for each value of one setting, as published and centred."
     model = m.prompts(1).model
     unchanged = model.get_params(deep=False) | asdict(model.recipe_for(None))
     results = {}
     for value, settings in _ABLATIONS[group].items():
         changed = {name: x for name, x in settings.items() if unchanged[name] != x}
-        cells = _variants(m, **changed)
         if not changed: value += ' (unchanged)'
-        results[value] = measured(m.test, [cell.both for cell in cells])
+        for version, cells in zip(('', ', centred'), _variants(m, **changed)):
+            results[group + version, value] = measured(m.test, [cell.both for cell in cells])
     return results
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-015
-def _branch_results(m): # -> weight -> `Measured`
+def _branch_results(m): # -> (group, weight) -> `Measured`
     "mAP over the weight of the local branch."
-    cells = _variants(m)
+    cells, _ = _variants(m)
     results = {}
     for weight in np.linspace(0, 1, 11).round(1).tolist():
         name = f'local weight {weight}'
         if weight == .5: name += ' (unchanged)'
         scores = [fuse(*cell.branches, weight=1 - weight) for cell in cells]
-        results[name] = measured(m.test, scores)
+        results['branches', name] = measured(m.test, scores)
     return results
 
 # %% ../../nbs/paper/ablations.ipynb #66af8f15
-def _clip_results(m, clips): # -> CLIP -> `Measured`
+def _clip_results(m, clips): # -> (group, CLIP) -> `Measured`
     "mAP of the unchanged settings on each CLIP."
     results = {}
     for clip in (m.study.clip, *clips):
         material = Material(replace(m.study, clip=clip), m.name)
-        cells = _variants(material)
-        results[clip.name] = measured(material.test, [cell.both for cell in cells])
+        cells, _ = _variants(material)
+        results['CLIP', clip.name] = measured(material.test, [cell.both for cell in cells])
     return results
 
 # %% ../../nbs/paper/ablations.ipynb #ablations-020
@@ -109,7 +110,7 @@ def _learned_cells(m, scene, images, texts, seed): # a `Scene`, its images and s
 
 
 # %% ../../nbs/paper/ablations.ipynb #6c438b45
-def _texts_or_images(m): # -> what was learned from -> `Measured`
+def _texts_or_images(m): # -> (group, what was learned from) -> `Measured`
     "mAP of prompts from sentences, from as many images, and of both at several weights."
     study = m.study
     scene = Scene.of(m, 1)
@@ -126,8 +127,8 @@ def _texts_or_images(m): # -> what was learned from -> `Measured`
     for weight in (.2, .4, .5, .6, .8):
         both = [coop.together(tai, weight) for tai, coop in cells]
         scores[f'both, weight {weight:g} for images'] = both
-    return scene.measured(scores)
-
+    of_group = {('texts, images', name): runs for name, runs in scores.items()}
+    return scene.measured(of_group)
 
 # %% ../../nbs/paper/ablations.ipynb #889cfc38
 def ablations(
@@ -135,7 +136,7 @@ def ablations(
     name:str='voc2007', # data set
     groups:Sequence[str]|None=None, # such as 'loss', 'CLIP'; None: all
     clips:Sequence[FrozenCLIP]=(), # further CLIPs
-)->dict[tuple, Measured]: # by group and value
+)->dict[tuple, Measured]: # by group and value; of settings also by '…, centred' and value
     "Ablations of one setting at a time. Writes ablations.md and JSON."
     measures = {group: partial(_setting_results, group=group) for group in _ABLATIONS}
     measures['branches'] = _branch_results
@@ -144,7 +145,6 @@ def ablations(
     m = Material(study, name)
     results = {}
     for group in groups or measures:
-        for value, result in measures[group](m).items():
-            results[group, value] = result
+        results |= measures[group](m)
     study.write('ablations', f'Ablations on {name}', ['ablation', 'value'], results, [m])
     return results
