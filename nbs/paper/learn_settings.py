@@ -25,7 +25,7 @@ from taidpt.texts import LabeledTexts, template_sentences
 
 from development import PAPER, page_captions
 from evidence import SLICE
-from sentence_prompts import in_random_order, learn_prompts, save_settings
+from sentence_prompts import drawn, in_random_order, learn_prompts, save_settings
 
 SEEDS = 0, 1, 2
 RECIPES = {'paper': PAPER, 'recommended': {}}
@@ -55,25 +55,20 @@ def label_sentences(texts: LabeledTexts) -> LabeledTexts:
     return replace(texts, texts=sentences)
 
 
-def captions(classes: ClassSet) -> tuple[LabeledTexts, LabeledTexts]:
-    "Bundled captions that name a class, at random: 3,000 to learn from, and 1,500 held out"
-    named = NounFilter(classes).label(page_captions(), progress=False)
+def captions(named: LabeledTexts) -> tuple[LabeledTexts, LabeledTexts]:
+    "Captions at random: 3,000 to learn from, and 1,500 held out"
     order = in_random_order(len(named))
     return named[order[:N_CAPTIONS]], named[order[N_CAPTIONS:N_CAPTIONS + N_HELD]]
 
 
-def exactly_named(classes: ClassSet) -> tuple[LabeledTexts, LabeledTexts, float, float]:
-    """3,000 captions that contain an exact class name, labelled by synonyms and by exact names; and
-    which share of all labels, and of theirs, exact names miss"""
-    named = NounFilter(classes).label(page_captions(), progress=False)
+def exactly_named(named: LabeledTexts) -> tuple[LabeledTexts, LabeledTexts, LabeledTexts]:
+    """All captions labelled by exact names; and 3,000 that contain one, labelled by synonyms and by
+    exact names"""
+    classes = named.classes
     names_only = NounFilter(ClassSet(classes.name, classes.names))
     exact = names_only.label(named.texts, progress=False, keep_unnamed=True)
     with_name = exact.labels.any(1).nonzero()[:, 0]
-    drawn = with_name[in_random_order(len(with_name))[:N_CAPTIONS]]
-    by_synonyms, by_names = named[drawn], exact[drawn]
-    missed = 1 - (exact.labels.sum()/named.labels.sum()).item()
-    of_these = 1 - (by_names.labels.sum()/by_synonyms.labels.sum()).item()
-    return by_synonyms, by_names, missed, of_these
+    return exact, *(drawn(texts[with_name], N_CAPTIONS) for texts in (named, exact))
 
 
 # What changes
@@ -87,7 +82,7 @@ SETTINGS = {
     '4 vectors': dict(n_ctx=4), '8 vectors': dict(n_ctx=8), '32 vectors': dict(n_ctx=32),
     '64 vectors': dict(n_ctx=64), 'a context for each class': dict(class_specific=True),
     'tau_s 0.1 on sentences': dict(tau_text=.1), 'tau_s 1 on sentences': dict(tau_text=1.),
-    'EOS in place of words': dict(method=WholeSentence)}
+    'EOS in place of words': dict(method=WholeSentence), 'noise 0.25': dict(noise=.25)}
 SCALES = 1., 2., 4., 8., 16.
 
 
@@ -120,7 +115,8 @@ def sentence_map(model: TaIDPT, held: Sentences) -> float:
 def learned_settings(clip: FrozenCLIP, classes: ClassSet, recipe: dict,
                      seeds: tuple[int, ...] = SEEDS) -> Iterator[tuple[str, dict, list[TaIDPT]]]:
     "What changes, with which settings, and the prompts of each seed"
-    train, held_texts = captions(classes)
+    named = NounFilter(classes).label(page_captions(), progress=False)
+    train, held_texts = captions(named)
     templates = template_sentences(classes)[::30 if SLICE else 1]
 
     def encoded(texts): return Sentences(texts, encode_texts(clip, texts.texts, progress=False))
@@ -131,7 +127,7 @@ def learned_settings(clip: FrozenCLIP, classes: ClassSet, recipe: dict,
 
     both, held = encoded(train + templates), encoded(held_texts)
     of_templates = both.features.take(list(range(len(train), len(both.texts))))
-    by_synonyms, by_names, *_ = exactly_named(classes)
+    _, by_synonyms, by_names = exactly_named(named)
     sources = {
         'TaI-DPT': both, 'captions alone': encoded(train),
         'captions permuted': Sentences(permuted(train) + templates, both.features),
@@ -139,6 +135,9 @@ def learned_settings(clip: FrozenCLIP, classes: ClassSet, recipe: dict,
         'templates alone': Sentences(templates, of_templates),
         'synonyms': encoded(by_synonyms + templates), 'exact names': encoded(by_names + templates)}
     for name, sentences in sources.items(): yield name, {}, learned(sentences, {})
+    of_seed = [encoded(drawn(named, N_CAPTIONS, seed) + templates) for seed in seeds]
+    yield 'a draw for each seed', {}, [
+        learn_prompts(clip, *sentences, seed, **recipe) for seed, sentences in zip(seeds, of_seed)]
 
     for name, settings in SETTINGS.items(): yield name, settings, learned(both, settings)
     for scale in SCALES:

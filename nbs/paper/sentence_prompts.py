@@ -14,13 +14,13 @@ from taidpt.texts import LabeledTexts
 from evidence import FOLDER, SLICE
 
 
-def in_random_order(n: int) -> list[int]:
-    return torch.randperm(n, generator=torch.Generator().manual_seed(0)).tolist()
+def in_random_order(n: int, seed: int = 0) -> list[int]:
+    return torch.randperm(n, generator=torch.Generator().manual_seed(seed)).tolist()
 
 
-def drawn(texts: LabeledTexts, n: int) -> LabeledTexts:
+def drawn(texts: LabeledTexts, n: int, seed: int = 0) -> LabeledTexts:
     "Some of the sentences, at random"
-    return texts[in_random_order(len(texts))[:n]]
+    return texts[in_random_order(len(texts), seed)[:n]]
 
 
 def sample_of_captions(classes: ClassSet) -> tuple[LabeledTexts, LabeledTexts]:
