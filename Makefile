@@ -9,7 +9,7 @@ COMPILE := $(BIN)/python -W ignore -m compileall -qq -j 0 -x '/tests?/' $(VENV)/
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 || echo $$n)
 
 # The pages of nbs/paper that learn and measure for minutes, in order: the last judges the others
-STUDIES ?= table1 pictures ablations statements sentences rank_pictures family report
+STUDIES ?= what_matters table1 pictures rank_pictures family report
 
 # Where the lowest versions of everything go, and the Python they are tested on
 LOWEST        ?= .venv-lowest

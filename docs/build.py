@@ -48,8 +48,8 @@ sections = {                                  # title -> notebooks of nbs/, in t
         'tutorials/serve apps/onnx apps/hub'),
     'Learn it': 'tutorials/learn tutorials/touch [01]?_* glossary tutorials/teach',
     'Does it hold?': (
-        'paper/report tutorials/reproduce_the_paper tutorials/reproduce_on_colab paper/sentences '
-        'paper/table1 paper/pictures paper/statements paper/ablations paper/family '
+        'paper/report paper/what_matters tutorials/reproduce_the_paper tutorials/reproduce_on_colab '
+        'paper/table1 paper/pictures paper/family '
         'paper/rank_pictures paper/differences paper/train_mini_clip'),
     'Extend it': (
         'tutorials/your_own_idea wrappers baselines/concepts baselines/coop baselines/tipadapter '
@@ -57,7 +57,8 @@ sections = {                                  # title -> notebooks of nbs/, in t
     'Reference': (
         'encode resume starts model_files text/words text/published_labels text/captions '
         'encoders/image_tower encoders/text_tower encoders/openclip encoders/images encoders/store '
-        'encoders/openvino datasets/download paper/published paper/study paper/checkpoints '
+        'encoders/openvino datasets/download paper/published paper/study paper/ablations '
+        'paper/checkpoints '
         'apps/tagging apps/cli apps/report apps/cluster 99_all files plots'),
 }
 root_files = ['CHANGELOG.md', 'SECURITY.md', 'LICENSES.md']        # shown as they are
@@ -74,7 +75,7 @@ ASKED = {
     'tutorials/reproduce_on_colab': 'run on Colab, free GPU, Google Colab',
     'tutorials/serve#Speed': 'speed, how fast, latency, benchmarks',
     'tutorials/serve#On a GPU': 'GPU, CUDA',
-    'paper/statements#Do sigmoid losses widen the gap': 'modality gap',
+    'paper/what_matters#Which loss?': 'modality gap',
     'baselines/concepts#Noise': 'noise and modality gap',
     '05_losses#Ranking loss': 'loss and modality gap',
     'security#Without a network': 'install offline, offline, without internet, air-gapped',
