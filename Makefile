@@ -9,7 +9,7 @@ COMPILE := $(BIN)/python -W ignore -m compileall -qq -j 0 -x '/tests?/' $(VENV)/
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 || echo $$n)
 
 # The pages of nbs/paper that learn and measure for minutes, in order: the last judges the others
-STUDIES ?= table1 pictures ablations statements sentences rank_pictures family report
+STUDIES ?= what_matters table1 pictures rank_pictures family report
 
 # Where the lowest versions of everything go, and the Python they are tested on
 LOWEST        ?= .venv-lowest
@@ -24,7 +24,7 @@ help:
 	@echo "make test-docs  test the site and the Explorer in a browser; apt-get installs Chromium if there is none"
 	@echo "make test-lowest  run the quick tests with the lowest versions that settings.ini allows"
 	@echo "make results    compute README's Results and the report's verdicts anew, offline: minutes; FULL=1 for all seeds"
-	@echo "make studies    run the experiments of nbs/paper anew, on the features in nbs/paper/evidence: an hour and a half"
+	@echo "make studies    run the experiments of nbs/paper anew, on the features in nbs/paper/evidence: two hours and a half"
 	@echo "make audit      look for known holes in what is installed (pip-audit asks PyPI)"
 	@echo "make wheel      build the packages in dist/"
 	@echo "make bench      time everything beside the published way: benchmarks/results.json; FULL=1 for a GPU, too"
@@ -66,6 +66,7 @@ results: $(VENV)/.dev
 
 # They run on nbs/paper/evidence
 studies: $(VENV)/.dev
+	cd nbs/paper && OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(abspath $(BIN))/python -W ignore learn_settings.py
 	cd nbs/paper && for page in $(STUDIES); do \
 	    begin=$$(date +%s); \
 	    IPYTHONDIR=../../docs/ipython OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(abspath $(BIN))/jupyter nbconvert --log-level ERROR \

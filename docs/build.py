@@ -50,9 +50,8 @@ sections = {                                  # title -> notebooks of nbs/, in t
         'tutorials/serve apps/onnx apps/hub'),
     'Learn it': 'tutorials/learn tutorials/touch [01]?_* tags glossary tutorials/teach',
     'Does it hold?': (
-        'paper/report tutorials/reproduce_the_paper tutorials/reproduce_on_colab paper/sentences '
-        'paper/table1 paper/pictures paper/statements paper/ablations paper/family '
-        'paper/rank_pictures paper/differences'),
+        'paper/report paper/what_matters tutorials/reproduce_the_paper tutorials/reproduce_on_colab '
+        'paper/table1 paper/pictures paper/family paper/rank_pictures paper/differences'),
     'Extend it': (
         'tutorials/your_own_idea wrappers baselines/concepts baselines/coop baselines/tipadapter '
         'datasets/labelled evaluate'),
@@ -71,7 +70,7 @@ ASKED = {
     'tutorials/reproduce_on_colab': 'run on Colab, free GPU, Google Colab',
     'tutorials/serve#Speed': 'speed, how fast, latency, benchmarks',
     'tutorials/serve#On a GPU': 'GPU, CUDA',
-    'paper/statements#Do sigmoid losses widen the gap': 'modality gap',
+    'paper/what_matters#Which loss?': 'modality gap',
     'baselines/concepts#Noise': 'noise and modality gap',
     '05_losses#Ranking loss': 'loss and modality gap',
     'security#Without a network': 'install offline, offline, without internet, air-gapped',

@@ -255,7 +255,7 @@ def searched(browser, served, words: str) -> list[tuple[str, str]]:
 
 @pytest.mark.parametrize('words, page, place', [
     ('own classes', 'tutorials/your_own_classes', 'A tagger for your own classes'),
-    ('modality gap', 'paper/statements', 'Do sigmoid losses widen the gap'),
+    ('modality gap', 'paper/what_matters', 'Which loss?'),
     ('install offline', 'security', 'Without a network'),
     ('learning rate', '06_training', 'The learning rate'),
     ('GPU', 'tutorials/serve', 'On a GPU')])

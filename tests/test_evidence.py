@@ -146,3 +146,40 @@ def test_a_slice_stores_nothing(development, evidence, monkeypatch, tmp_path):
     monkeypatch.setattr(development, 'SLICE', False)
     development.write_numbers('page')
     assert [path.name for path in tmp_path.rglob('*.npz')] == ['page.npz']
+
+
+@pytest.mark.parametrize('recipe', ['paper', 'recommended'])
+def test_prompts_of_each_setting(monkeypatch, evidence, recipe):
+    "The stored prompts are of what the script learns"
+    script = paper_module(monkeypatch, 'learn_settings')
+    prompts = paper_module(monkeypatch, 'sentence_prompts')
+    clip, classes = load_clip(device='cpu'), VOC2007.spelled_naturally()
+    models, rates = prompts.load_settings(recipe, clip, classes, script.SEEDS)
+    wanted = {*script.SETTINGS, *(f'scale {scale:g}' for scale in script.SCALES)}
+    losses = [f'loss {loss}' for loss in script.losses(torch.eye(2))]
+    assert wanted | {*losses} <= {*models}
+    assert {*rates} == {*losses}
+    assert {*rates.values()} <= {*script.RATES}
+    for change, of_seeds in models.items():
+        assert len(of_seeds) == len(script.SEEDS)
+        settings = script.SETTINGS.get(change, {})
+        first = of_seeds[0]
+        assert first.n_ctx == settings.get('n_ctx', 16)
+        assert bool(first.class_specific) == settings.get('class_specific', False)
+        G, L = first.embeddings()
+        assert G.isfinite().all() and L.isfinite().all()
+
+
+def test_what_the_settings_learn_from(monkeypatch, evidence, development):
+    script = paper_module(monkeypatch, 'learn_settings')
+    named = script.NounFilter(VOC2007.spelled_naturally()).label(
+        development.page_captions()[:3000], progress=False)
+    train, held = script.captions(named)
+    assert not {*train.texts} & {*held.texts}
+    wrong = script.permuted(train)
+    assert wrong.texts == train.texts and (wrong.labels.sum(0) == train.labels.sum(0)).all()
+    sentences = script.label_sentences(train).texts
+    assert all(text.startswith('a photo of a') for text in sentences)
+    exact, by_synonyms, by_names = script.exactly_named(named)
+    assert by_synonyms.texts == by_names.texts
+    assert len(exact) == len(named)

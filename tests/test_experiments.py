@@ -90,9 +90,13 @@ def test_a_row_is_of_one_preparation(tmp_path):
     for one in (clip(), squeezed, clip()): compare_family(one, **options)
     rows = pd.read_csv(out)
     assert len(rows) == 6 and rows['preparation'].nunique() == 2
-    rows[:3].drop(columns='preparation').to_csv(out, index=False)
+    older = rows[:2].drop(columns=['preparation', 'variant'])
+    older['relative'] = [False, True]
+    older.to_csv(out, index=False)
     compare_family(clip(), **options)
-    assert list(pd.read_csv(out)['preparation'].isna()) == [True]*3 + [False]*3
+    both = pd.read_csv(out)
+    assert list(both['preparation'].isna()) == [True]*2 + [False]*3
+    assert list(both['variant'][:2]) == ['as published', 'relative']
 
 
 # Methods of your own

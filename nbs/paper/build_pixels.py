@@ -1,7 +1,8 @@
-"""Scores of the page of statements that need the photos themselves, two side by side and in tiles,
-to evidence/scores/from_pixels.safetensors: python build_pixels.py SHARED
+"""Scores of `what_matters.ipynb` that need the photos themselves, two side by side and in tiles, to
+evidence/scores/from_pixels.safetensors: python build_pixels.py SHARED
 
-SHARED/data/voc2012_dev/images has the photos."""
+SHARED/data/voc2012_dev/images and voc2012_test/images have the photos. Prompts are those that
+`learn_settings.py` has stored."""
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,7 @@ from PIL import Image, ImageOps
 from taidpt.classes import VOC2007
 from taidpt.clip import FrozenCLIP, load_clip
 from taidpt.datasets.labelled import LabeledImages
-from taidpt.encode import encode_images, encode_texts
+from taidpt.encode import encode_images
 from taidpt.encoders.images import open_rgb
 from taidpt.files import save_tensors
 from taidpt.predict import Model
@@ -23,10 +24,8 @@ from taidpt.zeroshot import ZeroShotCLIP
 
 from controls import Untrained
 from evidence import FOLDER, photos
-from sentence_prompts import learn_prompts, sample_of_captions
-
-RATE = .1                   # of the ranking loss: the page finds it, on sentences held out
-
+from learn_settings import RECIPES, SEEDS
+from sentence_prompts import load_settings
 
 # Two photos side by side
 
@@ -79,40 +78,51 @@ def best_of_tiles(clip: FrozenCLIP, models: Sequence[Model],
     return scores
 
 
-def main(images: Path):
-    clip, classes = load_clip(device='cpu'), VOC2007.spelled_naturally()
-    tested = photos('voc2012_dev', classes, 10)
-    files = [images/image for image in tested.images]
-    train, _ = sample_of_captions(classes)
-    both = train + template_sentences(classes)
-    features = encode_texts(clip, both.texts, progress=False)
+def with_centred(methods: dict[str, list[Model]]) -> dict[str, list[Model]]:
+    "Each method as published, and centred"
+    versions = {}
+    for name, models in methods.items():
+        versions[f'{name}, as published'] = models
+        versions[f'{name}, centred'] = [Centred(model) for model in models]
+    return versions
 
-    def learned(**settings):
-        return [learn_prompts(clip, both, features, seed, **settings) for seed in (0, 1, 2)]
 
-    methods = {
-        'TaI-DPT': learned(scale=4., lr=RATE),
-        'zero-shot CLIP with DPT': [ZeroShotCLIP(clip, classes)],
-        'untrained, centred': [
-            Centred(Untrained(clip, classes, seed=seed).fit(both)) for seed in (0, 1, 2)]}
+def hits_on_pairs(clip: FrozenCLIP, methods: dict[str, list[Model]], tested: LabeledImages,
+                  folder: Path) -> tuple[np.ndarray, list[np.ndarray]]:
+    "Pairs of photos, and by method the share of right halves for each pair, a mean over seeds"
     pairs = pairs_of(tested)
-    pasted = [side_by_side(files[left], files[right]) for left, right in pairs]
+    pasted = [side_by_side(*(folder/tested.images[i] for i in pair)) for pair in pairs]
     _, U, _ = encode_images(clip, pasted, progress=False).batch(torch.arange(len(pairs)), 'cpu')
     labels = tested.labels.int().argmax(1)[torch.as_tensor(pairs)]
     hits = []
     for models in methods.values():
         of_runs = [right_halves(U, model.embeddings()[1], labels) for model in models]
         hits.append(np.mean(of_runs, 0))
+    return pairs, hits
 
-    scale_1 = learned(scale=1.)
-    parts = [best_of_tiles(clip, scale_1, files[i:i + 200]) for i in range(0, len(files), 200)]
+
+def main(data: Path):
+    clip, classes = load_clip(device='cpu'), VOC2007.spelled_naturally()
+    of_recipe = [load_settings(name, clip, classes, SEEDS)[0]['TaI-DPT'] for name in RECIPES]
+    templates = template_sentences(classes)
+    methods = with_centred({
+        'TaI-DPT': of_recipe[0], 'zero-shot CLIP with DPT': [ZeroShotCLIP(clip, classes)],
+        'untrained': [Untrained(clip, classes, seed=seed).fit(templates) for seed in SEEDS]})
+    tested = photos('voc2012_dev', classes, 10)
+    pairs, hits = hits_on_pairs(clip, methods, tested, data/'voc2012_dev'/'images')
+
+    files = [data/'voc2012_test'/'images'/image for image in photos('voc2012_test', classes).images]
+    models = [version for models in of_recipe for version in (models, list(map(Centred, models)))]
+    flat = [model for of_version in models for model in of_version]
+    parts = [best_of_tiles(clip, flat, files[i:i + 200]) for i in range(0, len(files), 200)]
     best = torch.stack([torch.cat(of_model) for of_model in zip(*parts)])
+    best = best.unflatten(0, (len(RECIPES), 2, len(SEEDS)))         # recipe, version, seed, N, C
 
     save_tensors(
         FOLDER/'scores'/'from_pixels.safetensors',
         {'pairs': torch.from_numpy(pairs).short(), 'hits': torch.from_numpy(np.stack(hits)).half(),
          'tiles': best.half()},
-        {'methods': [*methods], 'rate': RATE})
+        {'methods': [*methods], 'images': [image.name for image in files]})
 
 
-if __name__ == '__main__': main(Path(sys.argv[1])/'data'/'voc2012_dev'/'images')
+if __name__ == '__main__': main(Path(sys.argv[1])/'data')

@@ -1,5 +1,5 @@
-"""Learn the prompts of the page of sentences whose captions may not be passed on, and write them
-to evidence/prompts: python build_prompts.py SHARED
+"""Learn the prompts of `what_matters.ipynb` whose captions may not be passed on, and write them to
+evidence/prompts: python build_prompts.py SHARED
 
 SHARED/data/captions has captions of Flickr30k and of Conceptual Captions, SHARED/data/flickr8k
 those of Flickr8k."""
@@ -12,25 +12,23 @@ from taidpt.encode import encode_texts
 from taidpt.nounfilter import NounFilter
 from taidpt.texts import LabeledTexts, template_sentences
 
-from development import PAPER
 from evidence import photo_table
+from learn_settings import N_CAPTIONS, RECIPES, SEEDS
 from sentence_prompts import drawn, learn_prompts, save_prompts
 
 CLASSES = VOC2007.spelled_naturally()
-RECIPES = {'paper': PAPER, 'recommended': {}}
 
 
 def lines_of(file: Path) -> list[str]: return file.read_text(encoding='utf-8').splitlines()
 
 
 def other_sources(captions: Path) -> dict[str, LabeledTexts]:
-    "3,000 captions of a source that name a class"
+    "Captions of a source that name a class"
     flickr30k = lines_of(captions/'flickr30k.tsv')[:10_000]         # one caption of each photo
     sources = {'flickr30k': [line.split('\t')[1] for line in flickr30k],
                'conceptual_captions': lines_of(captions/'conceptual_captions_val.txt')}
     reader = NounFilter(CLASSES)
-    return {name: drawn(reader.label(texts, progress=False), 3000)
-            for name, texts in sources.items()}
+    return {name: reader.label(texts, progress=False) for name, texts in sources.items()}
 
 
 def captions_of_half(folder: Path, k: int) -> LabeledTexts:
@@ -49,18 +47,20 @@ def captions_of_half(folder: Path, k: int) -> LabeledTexts:
 def main(data: Path):
     clip = load_clip(device='cpu')
 
-    def learn(name, texts, sentences, recipe):
+    def learned(texts, seed, recipe):
         features = encode_texts(clip, texts.texts, progress=False)
-        models = [learn_prompts(clip, texts, features, seed, **recipe) for seed in (0, 1, 2)]
-        save_prompts(name, models, sentences)
+        return learn_prompts(clip, texts, features, seed, **recipe)
 
     for source, captions in other_sources(data/'captions').items():
-        texts = captions + template_sentences(CLASSES)
+        of_seed = [drawn(captions, N_CAPTIONS, seed) + template_sentences(CLASSES)
+                   for seed in SEEDS]
         for recipe, settings in RECIPES.items():
-            learn(f'{source}_{recipe}', texts, len(captions), settings)
+            models = [learned(texts, seed, settings) for seed, texts in zip(SEEDS, of_seed)]
+            save_prompts(f'{source}_{recipe}', models, N_CAPTIONS)
     for k in (0, 1):
         captions = captions_of_half(data/'flickr8k', k)
-        learn(f'flickr8k_{k}', captions, len(captions), PAPER)
+        models = [learned(captions, seed, RECIPES['paper']) for seed in SEEDS]
+        save_prompts(f'flickr8k_{k}', models, len(captions))
 
 
 if __name__ == '__main__': main(Path(sys.argv[1])/'data')

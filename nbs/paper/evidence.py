@@ -127,6 +127,16 @@ class Contrast(Interval):
         contrast.terms = halves
         return contrast
 
+    def seed_variance(self) -> float:
+        "The part of the variance that comes from the seeds, whose mean it is of"
+        by_seed = sum(weight*np.array(measured.map_by_run) for weight, measured in self.terms)
+        return by_seed.var(ddof=1)/len(by_seed) if len(by_seed) > 1 else 0.
+
+    def seeds_dominate(self) -> bool:
+        "Whether seeds move the mean more than photos do: three seeds make the interval too narrow"
+        error = (self.high - self.low)/2/1.96
+        return self.seed_variance() > error**2/2
+
     def __neg__(self): return Contrast.of(*((-weight, measured) for weight, measured in self.terms))
 
     def __sub__(self, other): return Contrast.of(*self.terms, *(-other).terms)

@@ -1,4 +1,6 @@
 """Prompts learned from sentences, as pages of this folder and the scripts beside them need them."""
+from collections.abc import Iterator
+
 import torch
 from taidpt.classes import ClassSet
 from taidpt.clip import FrozenCLIP
@@ -12,13 +14,13 @@ from taidpt.texts import LabeledTexts
 from evidence import FOLDER, SLICE
 
 
-def in_random_order(n: int) -> list[int]:
-    return torch.randperm(n, generator=torch.Generator().manual_seed(0)).tolist()
+def in_random_order(n: int, seed: int = 0) -> list[int]:
+    return torch.randperm(n, generator=torch.Generator().manual_seed(seed)).tolist()
 
 
-def drawn(texts: LabeledTexts, n: int) -> LabeledTexts:
+def drawn(texts: LabeledTexts, n: int, seed: int = 0) -> LabeledTexts:
     "Some of the sentences, at random"
-    return texts[in_random_order(len(texts))[:n]]
+    return texts[in_random_order(len(texts), seed)[:n]]
 
 
 def sample_of_captions(classes: ClassSet) -> tuple[LabeledTexts, LabeledTexts]:
@@ -59,3 +61,36 @@ def load_prompts(name: str, clip: FrozenCLIP, classes: ClassSet,
         model.fitted_.recipe = model.recipe_for(None)           # the temperature on images
         models.append(model)
     return models, metadata['sentences']
+
+
+# Prompts that change one thing of a recipe: in half precision, by what changes, seed and branch
+
+def save_settings(name: str, learned: Iterator[tuple[str, dict, list[TaIDPT]]]):
+    "Prompts of a recipe; of what they learned with, the rate of those that have one of their own"
+    tensors, rates = {}, {}
+    for change, settings, models in learned:
+        for model in models:
+            for part, tensor in model.state_dict().items():
+                tensors[f'{change}/{model.seed}/{part}'] = tensor.half()
+        if 'lr' in settings: rates[change] = settings['lr']
+        print(change, settings.get('lr', ''), flush=True)
+    save_tensors(FOLDER/'prompts'/f'settings_{name}.safetensors', tensors, {'rates': rates})
+
+
+def load_settings(name: str, clip: FrozenCLIP, classes: ClassSet, seeds: tuple[int, ...]
+                  ) -> tuple[dict[str, list[TaIDPT]], dict[str, float]]:
+    "Prompts of a recipe by what changes, and rates"
+    tensors, metadata = load_tensors(FOLDER/'prompts'/f'settings_{name}.safetensors')
+    changes = dict.fromkeys(key.partition('/')[0] for key in tensors)
+    models = {}
+    for change in changes:
+        models[change] = []
+        for seed in seeds:
+            contexts = {part: tensors[f'{change}/{seed}/{part}'].float()
+                        for part in ('ctx_global', 'ctx_local')}
+            shape = contexts['ctx_global'].shape                    # ([C,] M, W)
+            model = TaIDPT(clip, classes, shape[-2], class_specific=len(shape) == 3, seed=seed)
+            model.load_state_dict(contexts)
+            model.fitted_.recipe = model.recipe_for(None)
+            models[change].append(model)
+    return models, metadata['rates']
