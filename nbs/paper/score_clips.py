@@ -14,17 +14,26 @@ of freedom its interval and its p-value; Holm's correction counts all claims. Th
 in kind, and stands apart."""
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from taidpt.all import *
-from taidpt.encode import encode_texts
+from taidpt.baselines.concepts import TextConcepts, TextLinear
+from taidpt.classes import VOC2007, ClassSet
+from taidpt.clip import FrozenCLIP, load_clip
+from taidpt.datasets.labelled import LabeledImages
+from taidpt.encode import encode_images, encode_texts
+from taidpt.encoders.store import FeatureStore
 from taidpt.losses import LOSSES
+from taidpt.metrics import mean_average_precision
+from taidpt.nounfilter import NounFilter
 from taidpt.predict import Model
-from taidpt.texts import LabeledTexts, template_sentences
+from taidpt.text.captions import bundled_captions
+from taidpt.texts import template_sentences
 from taidpt.wrappers import Attended
+from taidpt.zeroshot import ZeroShotCLIP
 
 from controls import Untrained, label_sentences, permuted
 from development import PAPER, joined
@@ -86,8 +95,8 @@ def centred(model: Model) -> Model:
     return model.with_embeddings(G, L)
 
 
-def methods(clip: FrozenCLIP, classes: ClassSet):
-    "Name, seed, raw and centred model of each method; of one that draws nothing, seed 0"
+def methods(clip: FrozenCLIP, classes: ClassSet) -> Iterator[tuple[str, int, Model]]:
+    "Name, seed and model of each method; of one that draws nothing, seed 0"
     captions = drawn(NounFilter(classes).label(bundled_captions(), progress=False), 3000)
     templates = template_sentences(classes)
     sets = {'TaI-DPT': captions, 'permuted labels': permuted(captions),
@@ -152,7 +161,25 @@ def scored(clip: FrozenCLIP, data: Path) -> dict[str, np.ndarray]:
 
 def main(name: str, data: Path, folder: Path | None = None):
     clip = load_clip(device='cpu') if name == 'original' else load_clip(folder/name, device='cpu')
-    np.savez_compressed(FOLDER/'scores'/f'clip_{name}.npz', **scored(clip, data))
+    np.savez_compressed(file_of_scores(name), **scored(clip, data))
+
+
+# What the page reads
+
+def file_of_scores(name: str) -> Path: return FOLDER/'scores'/f'clip_{name}.npz'
+
+
+def clip_maps(name: str) -> dict[tuple[str, str, str], float]:
+    "mAP of a CLIP by method, form and set of photos: means over seeds"
+    by_seed = {}
+    with np.load(file_of_scores(name)) as file:
+        for key in file:
+            if key.count('/') < 3: continue                         # no scores
+            place, method, form, _ = key.split('/')
+            labels, scores = file[f'{place}/labels'], file[key].astype(np.float32)
+            value = mean_average_precision(labels, scores)
+            by_seed.setdefault((method, form, place), []).append(value)
+    return {key: float(np.mean(values)) for key, values in by_seed.items()}
 
 
 if __name__ == '__main__': main(sys.argv[1], *map(Path, sys.argv[2:]))
