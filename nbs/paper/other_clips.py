@@ -1,4 +1,4 @@
-"""Further miniature CLIPs, which `clips.ipynb` compares with the embedded one:
+"""Further miniature CLIPs, to be compared with the embedded one:
 
     python other_clips.py VARIANT DATA FOLDER
 

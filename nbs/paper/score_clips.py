@@ -1,4 +1,4 @@
-"""Scores of a miniature CLIP on three sets of photos, for `clips.ipynb`:
+"""Scores of a miniature CLIP on three sets of photos:
 
     python score_clips.py NAME DATA [FOLDER]
 
@@ -164,7 +164,7 @@ def main(name: str, data: Path, folder: Path | None = None):
     np.savez_compressed(file_of_scores(name), **scored(clip, data))
 
 
-# What the page reads
+# What is read from them
 
 def file_of_scores(name: str) -> Path: return FOLDER/'scores'/f'clip_{name}.npz'
 
