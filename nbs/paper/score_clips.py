@@ -18,7 +18,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-import torch
 import torch.nn.functional as F
 from taidpt.baselines.concepts import TextConcepts, TextLinear
 from taidpt.classes import VOC2007, ClassSet
@@ -32,7 +31,7 @@ from taidpt.nounfilter import NounFilter
 from taidpt.predict import Model
 from taidpt.text.captions import bundled_captions
 from taidpt.texts import template_sentences
-from taidpt.wrappers import Attended
+from taidpt.wrappers import Attended, Centred
 from taidpt.zeroshot import ZeroShotCLIP
 
 from controls import Untrained, label_sentences, permuted
@@ -56,27 +55,16 @@ for form in ('raw', 'centred'):
 
 # Photos
 
-def named_twice(data: Path, images: list[Path], classes: ClassSet) -> torch.Tensor:
-    "Classes that two of a photo's five captions or more name, N × C bool"
-    row = {image.name: i for i, image in enumerate(images)}
-    reader = NounFilter(classes)
-    counts = torch.zeros(len(images), len(classes))
-    for line in (data/'flickr8k'/'captions.tsv').read_text(encoding='utf-8').splitlines():
-        image, caption = line.split('\t', 1)
-        if image in row: counts[row[image], reader.columns(caption)] += 1
-    return counts >= 2
-
-
 def photo_sets(data: Path, classes: ClassSet) -> dict[str, LabeledImages]:
     "Three sets of photos, by their files; a class that few of them show has no label"
     coco = joined(photos('coco_dev', classes), photos('coco_demo', classes))
-    flickr = photos('flickr8k', classes, split='test')
-    flickr.labels = named_twice(data, flickr.images, classes)
-    sets = {'VOC2012': photos('voc2012_test', classes), 'COCO': coco, 'Flickr8k': flickr}
+    coco.labels &= coco.labels.sum(0) >= 5
+    sets = {
+        'VOC2012': photos('voc2012_test', classes, 10),
+        'COCO': coco,
+        'Flickr8k': photos('flickr8k_test', classes, 10)}
     folders = [data/name/'images' for name in ('voc2012_test', 'coco_dev', 'coco_demo', 'flickr8k')]
-    for name, labelled in sets.items():
-        enough = labelled.labels.sum(0) >= (5 if name == 'COCO' else 10)
-        labelled.labels &= enough
+    for labelled in sets.values():
         labelled.images = [file_of(image, folders) for image in labelled.images]
     return sets
 
@@ -87,13 +75,6 @@ def file_of(image: Path, folders: list[Path]) -> Path:
 
 
 # Methods
-
-def centred(model: Model) -> Model:
-    "A copy whose class embeddings have no mean in common, and are of unit length again"
-    if isinstance(model, Attended): return Attended(centred(model.model), model.sentences)
-    G, L = [E if E is None else F.normalize(E - E.mean(0), dim=-1) for E in model.embeddings()]
-    return model.with_embeddings(G, L)
-
 
 def methods(clip: FrozenCLIP, classes: ClassSet) -> Iterator[tuple[str, int, Model]]:
     "Name, seed and model of each method; of one that draws nothing, seed 0"
@@ -150,7 +131,7 @@ def scored(clip: FrozenCLIP, data: Path) -> dict[str, np.ndarray]:
         arrays[f'{place}/labels'] = labelled.labels[:, shown].numpy()
         arrays[f'{place}/classes'] = np.array(classes.names)[shown.numpy()]
     for method, seed, model in methods(clip, classes):
-        for form, kind in (('raw', model), ('centred', centred(model))):
+        for form, kind in (('raw', model), ('centred', Centred(model))):
             for place, store in features.items():
                 shown = sets[place].labels.any(0)
                 scores = kind.predict(store, progress=False)[:, shown]
