@@ -48,8 +48,8 @@ sections = {                                  # title -> notebooks of nbs/, in t
         'tutorials/serve apps/onnx apps/hub'),
     'Learn it': 'tutorials/learn tutorials/touch [01]?_* glossary tutorials/teach',
     'Does it hold?': (
-        'paper/report tutorials/reproduce_the_paper tutorials/reproduce_on_colab paper/sentences '
-        'paper/table1 paper/pictures paper/statements paper/ablations paper/family '
+        'paper/report paper/clips tutorials/reproduce_the_paper tutorials/reproduce_on_colab '
+        'paper/sentences paper/table1 paper/pictures paper/statements paper/ablations paper/family '
         'paper/rank_pictures paper/differences paper/train_mini_clip'),
     'Extend it': (
         'tutorials/your_own_idea wrappers baselines/concepts baselines/coop baselines/tipadapter '

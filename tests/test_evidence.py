@@ -121,13 +121,24 @@ def test_the_second_look_is_at_photos_of_the_evidence(evidence):
         assert len(tensor) == len(stored[f'{name.split(",")[0]}, labels'])
 
 
+def clip_photos(evidence) -> dict[str, torch.Tensor]:
+    "Labels of the photos that CLIPs are scored on"
+    classes = VOC2007.spelled_naturally()
+    coco = [evidence.photos(name, classes).labels for name in ('coco_dev', 'coco_demo')]
+    coco = torch.cat(coco)
+    return {
+        'VOC2012': evidence.photos('voc2012_test', classes, 10).labels,
+        'COCO': coco & (coco.sum(0) >= 5),
+        'Flickr8k': evidence.photos('flickr8k_test', classes, 10).labels}
+
+
 @pytest.mark.parametrize('file', sorted(FOLDER.glob('scores/clip_*.npz')), ids=lambda f: f.stem)
 def test_scores_of_a_clip_are_of_photos_of_the_evidence(evidence, file):
     "In their order, with their labels, and all of them finite"
-    voc2012 = evidence.photos('voc2012_test', VOC2007.spelled_naturally(), 10)
-    shown = voc2012.labels.any(0)
     with np.load(file) as stored:
-        assert (stored['VOC2012/labels'] == voc2012.labels[:, shown].numpy()).all()
+        for place, labels in clip_photos(evidence).items():
+            shown = labels.any(0)
+            assert (stored[f'{place}/labels'] == labels[:, shown].numpy()).all()
         for name in stored:
             if name.count('/') < 3: continue
             place = name.split('/')[0]

@@ -26,7 +26,7 @@ from taidpt.datasets.labelled import LabeledImages
 from taidpt.encode import encode_images, encode_texts
 from taidpt.encoders.store import FeatureStore
 from taidpt.losses import LOSSES
-from taidpt.metrics import mean_average_precision
+from taidpt.metrics import DRAWS, Measured
 from taidpt.nounfilter import NounFilter
 from taidpt.predict import Model
 from taidpt.text.captions import bundled_captions
@@ -36,7 +36,7 @@ from taidpt.zeroshot import ZeroShotCLIP
 
 from controls import Untrained, label_sentences, permuted
 from development import PAPER, joined
-from evidence import FOLDER, photos
+from evidence import FOLDER, SLICE, photos
 from sentence_prompts import drawn, learn_prompts
 
 SEEDS = 0, 1, 2
@@ -150,17 +150,17 @@ def main(name: str, data: Path, folder: Path | None = None):
 def file_of_scores(name: str) -> Path: return FOLDER/'scores'/f'clip_{name}.npz'
 
 
-def clip_maps(name: str) -> dict[tuple[str, str, str], float]:
-    "mAP of a CLIP by method, form and set of photos: means over seeds"
-    by_seed = {}
+def clip_results(name: str) -> dict[tuple[str, str, str], Measured]:
+    "What a CLIP reaches by method, form and set of photos, with all seeds"
+    runs, labels = {}, {}
     with np.load(file_of_scores(name)) as file:
         for key in file:
             if key.count('/') < 3: continue                         # no scores
             place, method, form, _ = key.split('/')
-            labels, scores = file[f'{place}/labels'], file[key].astype(np.float32)
-            value = mean_average_precision(labels, scores)
-            by_seed.setdefault((method, form, place), []).append(value)
-    return {key: float(np.mean(values)) for key, values in by_seed.items()}
+            labels[place] = file[f'{place}/labels']
+            runs.setdefault((method, form, place), []).append(file[key].astype(np.float32))
+    draws = 20 if SLICE else DRAWS
+    return {key: Measured(labels[key[2]], scores, draws=draws) for key, scores in runs.items()}
 
 
 if __name__ == '__main__': main(sys.argv[1], *map(Path, sys.argv[2:]))
