@@ -50,8 +50,9 @@ sections = {                                  # title -> notebooks of nbs/, in t
         'tutorials/serve apps/onnx apps/hub'),
     'Learn it': 'tutorials/learn tutorials/touch [01]?_* tags glossary tutorials/teach',
     'Does it hold?': (
-        'paper/report paper/what_matters tutorials/reproduce_the_paper tutorials/reproduce_on_colab '
-        'paper/table1 paper/pictures paper/family paper/rank_pictures paper/differences'),
+        'paper/report paper/what_matters paper/clips tutorials/reproduce_the_paper '
+        'tutorials/reproduce_on_colab paper/table1 paper/pictures paper/family '
+        'paper/rank_pictures paper/differences'),
     'Extend it': (
         'tutorials/your_own_idea wrappers baselines/concepts baselines/coop baselines/tipadapter '
         'datasets/labelled evaluate'),

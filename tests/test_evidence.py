@@ -52,7 +52,9 @@ def megabytes(*paths: Path) -> float: return sum(path.stat().st_size for path in
 
 def test_it_stays_small():
     assert megabytes(FOLDER/'features.safetensors') <= 30
-    assert megabytes(*(FOLDER/'scores').iterdir()) <= 45
+    of_clips = set(FOLDER.glob('scores/clip_*.npz'))
+    assert megabytes(*of_clips) <= 20
+    assert megabytes(*set((FOLDER/'scores').iterdir()) - of_clips) <= 45
 
 
 def test_photos_of_pages_have_features(evidence, development):
@@ -117,6 +119,31 @@ def test_the_second_look_is_at_photos_of_the_evidence(evidence):
     assert torch.equal(stored['VOC2012, labels'], voc2012[order[300:600]])
     for name, tensor in stored.items():
         assert len(tensor) == len(stored[f'{name.split(",")[0]}, labels'])
+
+
+def clip_photos(evidence) -> dict[str, torch.Tensor]:
+    "Labels of the photos that CLIPs are scored on"
+    classes = VOC2007.spelled_naturally()
+    coco = [evidence.photos(name, classes).labels for name in ('coco_dev', 'coco_demo')]
+    coco = torch.cat(coco)
+    return {
+        'VOC2012': evidence.photos('voc2012_test', classes, 10).labels,
+        'COCO': coco & (coco.sum(0) >= 5),
+        'Flickr8k': evidence.photos('flickr8k_test', classes, 10).labels}
+
+
+@pytest.mark.parametrize('file', sorted(FOLDER.glob('scores/clip_*.npz')), ids=lambda f: f.stem)
+def test_scores_of_a_clip_are_of_photos_of_the_evidence(evidence, file):
+    "In their order, with their labels, and all of them finite"
+    with np.load(file) as stored:
+        for place, labels in clip_photos(evidence).items():
+            shown = labels.any(0)
+            assert (stored[f'{place}/labels'] == labels[:, shown].numpy()).all()
+        for name in stored:
+            if name.count('/') < 3: continue
+            place = name.split('/')[0]
+            assert stored[name].shape == stored[f'{place}/labels'].shape
+            assert np.isfinite(stored[name]).all()
 
 
 def test_contrasts_that_are_stored_are_equal(evidence, monkeypatch, tmp_path):

@@ -8,11 +8,12 @@ import nbformat
 import numpy as np
 import pytest
 from conftest import ROOT, paper_module
+from scipy.stats import ttest_1samp
 
 from taidpt.apps.report import _LARGER
 from taidpt.classes import ClassSet
 from taidpt.datasets.download import DATA_SETS
-from taidpt.metrics import DRAWS, Interval
+from taidpt.metrics import DRAWS, Interval, mean_average_precision
 from taidpt.paper.family import bundled_results
 from taidpt.paper.published import PUBLISHED, PUBLISHED_MAP, RUNS
 from taidpt.training import learning_rate
@@ -183,6 +184,48 @@ def test_results_in_the_first_lesson():
     for method, cell in lines: assert close(number(cell), interval(result(method)))
 
 
+# The page that compares CLIPs
+
+CLIP_FILES = {path.stem.removeprefix('clip_'): path
+              for path in (ROOT/'nbs/paper/evidence/scores').glob('clip_*.npz')}
+
+
+def map_of_clip(name: str, method: str, form: str, place: str) -> float:
+    "The mean over seeds of what a CLIP's scores give"
+    with np.load(CLIP_FILES[name]) as file:
+        keys = [key for key in file if key.startswith(f'{place}/{method}/{form}/')]
+        labels = file[f'{place}/labels']
+        values = [mean_average_precision(labels, file[key].astype(np.float32)) for key in keys]
+    return float(np.mean(values))
+
+
+def test_the_page_of_clips_shows_every_clip():
+    "Those of the random factor in its table of claims, and `gap` beside them"
+    [columns] = [line for line in shown_by('paper/clips').splitlines() if 'could have seen' in line]
+    shown = [name for name in CLIP_FILES if f'| {name} |' in columns]
+    assert sorted([*shown, 'gap']) == sorted(CLIP_FILES), 'run nbs/paper/clips.ipynb again'
+
+
+@pytest.mark.parametrize('claim', [
+    'TaI-DPT over untrained prompts', 'captions over label sentences †', 'pairs over Eq. 7, raw'])
+def test_differences_of_clips_are_those_of_their_scores(claim):
+    "One vote a set of photos; the interval is Student's, over CLIPs"
+    more, less, form = paper_module('score_clips').CLAIMS[claim]
+    names = [name for name in ('original', 'seed', 'captions', 'tower') if name in CLIP_FILES]
+    values = []
+    for name in names:
+        by_place = [map_of_clip(name, more, form, place) - map_of_clip(name, less, form, place)
+                    for place in ('VOC2012', 'COCO', 'Flickr8k')]
+        values.append(np.mean(by_place))
+    [*of_clips, mean, p, _, _, _] = cells_of(shown_by('paper/clips'), claim)[0]
+    for shown, value in zip(of_clips, values, strict=True):
+        assert float(shown) == pytest.approx(value, abs=.0561)
+    of_mean = ttest_1samp(values, 0)
+    interval = Interval(np.mean(values), *of_mean.confidence_interval(.95))
+    assert close(number(mean), interval)
+    assert float(p) == pytest.approx(of_mean.pvalue, abs=.0006)
+
+
 # Prose
 
 def gains() -> list[float]:
@@ -250,6 +293,7 @@ GAP = [float(x) for x in re.search(
     shown_by('wrappers')).groups()]
 APART = 'is {} for two photos, {} for two captions, and {} for a photo and a caption'
 TABLE3 = PUBLISHED['table3_voc2007']
+OVER_CLIPS = cells_of(shown_by('paper/clips'), f'TaI-DPT over {ZERO[1]}')[0][-5]     # a mean
 AUTHORS = {name: float(value) for name, value in re.findall(
     r'(TaI-DPT alone|of DualCoOp alone|together) ([\d.]+)', shown_by('11_ensemble'))}
 BEHIND, LOW, HIGH = kept_by('what_matters', 'ranking over bce, offset, test, as published')
@@ -315,6 +359,8 @@ SENTENCES = [                                     # page, {} for each number, th
      [learning_rate(20, 1.), (1 + math.cos(.95*math.pi))/2]),
     ('paper/report', '{} % of their range on VOC2007, {} % on COCO and {} % on NUS-WIDE',
      [*map(best_over_last, ('voc2007', 'coco', 'nuswide'))]),
+    ('paper/report', 'is +{} (+{} to +{}) points ahead of zero-shot CLIP with DPT over these CLIPs',
+     number(OVER_CLIPS)),
     ('paper/report', 'TaI-DPT has {}, and {} is printed',
      [AUTHORS['TaI-DPT alone'], PUBLISHED_MAP['voc2007', 'TaI-DPT']]),
     ('paper/report', 'DualCoOp has {} where {} is printed',
