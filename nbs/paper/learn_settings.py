@@ -7,7 +7,6 @@ sentences, the loss, or another setting. All have three seeds. Those of a loss h
 rate that is best on held-out sentences."""
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -23,6 +22,7 @@ from taidpt.nounfilter import NounFilter
 from taidpt.scores import branch_scores, fuse
 from taidpt.texts import LabeledTexts, template_sentences
 
+from controls import label_sentences, permuted
 from development import PAPER, page_captions
 from evidence import SLICE
 from sentence_prompts import drawn, in_random_order, learn_prompts, save_settings
@@ -38,21 +38,6 @@ N_CAPTIONS, N_HELD = (60, 40) if SLICE else (3000, 1500)
 class Sentences(NamedTuple):
     texts: LabeledTexts
     features: FeatureStore
-
-
-def permuted(texts: LabeledTexts) -> LabeledTexts:
-    "Each sentence with the labels of another"
-    order = torch.randperm(len(texts), generator=torch.Generator().manual_seed(1))
-    return replace(texts, labels=texts.labels[order])
-
-
-def label_sentences(texts: LabeledTexts) -> LabeledTexts:
-    "'a photo of a dog and a car.' in place of each sentence"
-    names, sentences = texts.classes.names, []
-    for labels in texts.labels:
-        listed = ' and '.join(f'a {names[c]}' for c in labels.nonzero()[:, 0])
-        sentences.append(f'a photo of {listed}.')
-    return replace(texts, texts=sentences)
 
 
 def captions(named: LabeledTexts) -> tuple[LabeledTexts, LabeledTexts]:
