@@ -249,7 +249,7 @@ def leads(results, pairs, columns, title):
                 if any(key in results for key in keys) and None not in found:
                     lead = gain(*found)
                     numbers[name.format(heading(k)) + version] = lead
-                    text = gain_text(lead) + ' §'*seeds_dominate(lead)
+                    text = gain_text(lead) + (' §' if seeds_dominate(lead) else '')
                 row.append(text)
             rows.append(row)
     return markdown_table([title, *map(heading, columns)], rows, 1), numbers
