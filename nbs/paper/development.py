@@ -2,6 +2,7 @@
 import tempfile
 import warnings
 from dataclasses import replace
+from functools import cache
 from itertools import cycle, islice
 
 import numpy as np
@@ -21,7 +22,7 @@ from taidpt.texts import template_sentences
 from taidpt.training import PUBLISHED
 from taidpt.zeroshot import ZeroShotCLIP
 
-from evidence import SLICE, ScoreFile, StoredStudy, in_half_precision, photos
+from evidence import SLICE, ScoreFile, StoredStudy, gain, in_half_precision, photos
 
 warnings.filterwarnings('ignore', '.*labels that are no class')     # of COCO, beside VOC2007's
 
@@ -57,6 +58,7 @@ def quick_prompts(study, classes, limit=3000):
     texts = (train + template_sentences(classes)).texts
     def prompts(seed, recipe):
         model = TaIDPT(study.clip, classes, seed=seed, **recipe)
+        @cache
         def learn():
             return model.fit(train, features=study.sentence_features(texts), progress=False)
         return Run(model, learn, data_digest(train))
@@ -137,14 +139,18 @@ def halved_photos(classes, least=5):
     return [learn.with_classes(names), test.with_classes(names)]
 
 
+VERSIONS = {'': False, ', centred': True}           # of a method's name -> whether it is centred
+
+
 def zero_shot(scene):
-    """mAP of zero-shot CLIP on an experiment's test photos, alone and with DPT, by method and 0
-    shots."""
+    """mAP of zero-shot CLIP on an experiment's test photos, alone and with DPT, as published and
+    centred, by method and 0 shots."""
     scores = {}
     for name, local in (('zero-shot CLIP', False), ('zero-shot CLIP with DPT', True)):
         model = ZeroShotCLIP(scene.study.clip, scene.test.classes, local=local)
-        cell = scene.study.cell(scene.test, Run(model, source='no training'))
-        scores[name, 0] = [cell.both]
+        for version, centre in VERSIONS.items():
+            cell = scene.ready(Run(model, source='no training'), centre)
+            scores[name + version, 0] = [cell.both]
     return scene.measured(scores)
 
 
@@ -158,24 +164,29 @@ def ensemble(first, second, weight):
 
 def with_tuned(results, scene, tuned, weight):
     """Results, also with prompts from sentences that learn as the embedded CLIP recommends (†):
-    alone, and with each method that `results` has with TaI-DPT."""
+    alone, and with each method that `results` has with TaI-DPT; as published and centred."""
     results = dict(results)
-    cells = replace(scene, prompts=tuned).sentences()
-    for method, branch in (('TaI', 'alone'), ('TaI-DPT', 'both')):
-        scores = [getattr(cell, branch) for cell in cells]
-        if (method, 0) in results: results |= scene.measured({(f'{method} †', 0): scores})
-    for method, k in [*results]:
-        if method.endswith(' + TaI-DPT'):
-            member = results[method.removesuffix(' + TaI-DPT'), k]
-            results[f'{method} †', k] = ensemble(member, results['TaI-DPT †', 0], weight)
+    scene = replace(scene, prompts=tuned)
+    for version, centre in VERSIONS.items():
+        cells = scene.sentences(centre)
+        scores = {}
+        if ('TaI', 0) in results: scores[f'TaI †{version}', 0] = [cell.alone for cell in cells]
+        scores[f'TaI-DPT †{version}', 0] = [cell.both for cell in cells]
+        results |= scene.measured(scores)
+        ending = f' + TaI-DPT{version}'
+        for method, k in [*results]:
+            if method.endswith(ending):
+                member = method.removesuffix(ending)
+                pair = results[member + version, k], results[f'TaI-DPT †{version}', 0]
+                results[f'{member} + TaI-DPT †{version}', k] = ensemble(*pair, weight)
     return results
 
 
-def nulls(results, member, k, weight):
+def nulls(results, member, k, weight, version=''):
     """Ensembles in which a member from images, or TaI-DPT, gives its place to one that learned
-    nothing, or to its own like, by name."""
-    tai, zero = results['TaI-DPT', 0], results['zero-shot CLIP with DPT', 0]
-    few = results[member, k]
+    nothing, or to its own like, by name; `version`: ', centred' for centred members."""
+    tai, zero = results[f'TaI-DPT{version}', 0], results[f'zero-shot CLIP with DPT{version}', 0]
+    few = results[member + version, k]
     def with_scores(runs): return Measured(tai.labels, runs, tai.names)
     noise = with_scores(np.random.default_rng(0).normal(size=tai.runs.shape))
     other_seeds = with_scores(np.roll(tai.runs, 1, 0))
@@ -188,26 +199,60 @@ def nulls(results, member, k, weight):
         f'two draws of {member}': ensemble(few, other_draws, weight)}
 
 
-def gain_text(gain):
+def gain_text(lead):
     "A gain as text, with its interval; in bold if that excludes 0."
-    text = f'{gain.value:+.1f} ({gain.low:+.1f} to {gain.high:+.1f})'
-    return f'**{text}**' if gain.low > 0 or gain.high < 0 else text
+    text = f'{lead.value:+.1f} ({lead.low:+.1f} to {lead.high:+.1f})'
+    return f'**{text}**' if lead.low > 0 or lead.high < 0 else text
 
 
-def by_column(results, columns, title='method'):
-    """mAP and its interval as a table: a row for each method, a column for each number of images
-    or share of labels."""
+def seeds_dominate(lead):
+    "Whether seeds move a gain more than photos do, as the report marks it."
+    by_seed = sum(weight*np.array(measured.map_by_run) for weight, measured in lead.terms)
+    variance = ((lead.high - lead.low)/2/1.96)**2
+    return len(by_seed) > 1 and by_seed.var(ddof=1)/len(by_seed) > variance/2
+
+
+def heading(column):
+    "A number of images, a share of labels in percent, or words."
+    return f'{100*column:.0f}' if isinstance(column, float) else str(column)
+
+
+def by_column(results, columns, title):
+    """mAP and its interval as a table: two rows for each method, as published and centred, and a
+    column for each number of images or share of labels."""
     rows = []
-    for method in dict.fromkeys(m for m, _ in results):
-        row = [method]
-        for k in columns:
-            text = ''
-            if (method, k) in results:
-                value, low, high = results[method, k].map()
-                text = f'{value:.1f} ({low:.1f} to {high:.1f})'
-            row.append(text)
-        rows.append(row)
-    return markdown_table([title, *columns.values()], rows, 1)
+    for method in dict.fromkeys(name.removesuffix(', centred') for name, _ in results):
+        for version in VERSIONS:
+            row = [method + version]
+            for k in columns:
+                text = ''
+                if (method + version, k) in results:
+                    value, low, high = results[method + version, k].map()
+                    text = f'{value:.1f} ({low:.1f} to {high:.1f})'
+                row.append(text)
+            rows.append(row)
+    return markdown_table([title, *map(heading, columns)], rows, 1)
+
+
+def leads(results, pairs, columns, title):
+    """Gains of one method over another, as a table and by name. `pairs`: the two methods by the
+    name of the gain, in which {} is the column. Both are as published, and below both centred; a
+    method that learns from no image is the same in each column."""
+    rows, numbers = [], {}
+    for name, (more, less) in pairs.items():
+        for version in VERSIONS:
+            row = [f'{more} over {less}{version}']
+            for k in columns:
+                keys = [(more + version, k), (less + version, k)]
+                found = [results.get(key, results.get((key[0], 0))) for key in keys]
+                text = ''
+                if any(key in results for key in keys) and None not in found:
+                    lead = gain(*found)
+                    numbers[name.format(heading(k)) + version] = lead
+                    text = gain_text(lead) + (' §' if seeds_dominate(lead) else '')
+                row.append(text)
+            rows.append(row)
+    return markdown_table([title, *map(heading, columns)], rows, 1), numbers
 
 
 def published_rows(numbers, columns):

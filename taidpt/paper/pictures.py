@@ -36,8 +36,9 @@ from taidpt.paper.published import (
     is_published_clip,
 )
 from ..evaluate import Cell, measured
-from .study import Material, Run, Study, draw
+from .study import Material, Run, Study, centred, draw
 from ..predict import Model
+from ..wrappers import Centred
 from ..zeroshot import ZeroShotCLIP
 
 # %% ../../nbs/paper/pictures.ipynb #study-091
@@ -64,7 +65,7 @@ class Scene:
         count = min(val, len(train)//2) if m.study.data else 0
         apart = draw(len(train), count, 1)
         train, held_out = train[~apart], train[apart]
-        wanted, least = m.classes.names, 2
+        wanted, least = m.classes.names, 3                  # centring takes as many
         if names and m.study.whole:
             wanted, least = names, len(names)
         enough = (train.labels.sum(0) >= min_shots) & test.labels.any(0)
@@ -83,6 +84,7 @@ class Scene:
         labels:Tensor, # N × C: known ones, for `fit`
         change:Callable|None=None, # (image, rng) -> image, in each epoch
         val:LabeledImages|None=None, # to search its settings on
+        centre:bool=False, # its class embeddings, before the search
     )->Cell:
         "Scores of a model that learns from labelled images; an interrupted run resumes."
         study = self.study
@@ -97,28 +99,35 @@ class Scene:
                 features = AugmentedImages(model, images.images, change, study.progress)
             else:
                 features = study.features(images, model.clip)
-            model.fit(features, labels, checkpoint=path, progress=study.progress)
+            learned = model.fit(features, labels, checkpoint=path, progress=study.progress)
+            if centre:
+                learned = Centred(learned).with_centred()
             if val:
-                model.search(study.features(val), val.signed())
-            return model
-        return study.cell(self.test, Run(model, learn, source))
+                learned.search(study.features(val), val.signed())
+            return learned
+        return study.cell(self.test, Run(Centred(model) if centre else model, learn, source))
 
-    def sentences(self)->list[Cell]: # one for each seed
+    def ready(self, run:Run, centre:bool=False)->Cell:
+        "Scores of a run without pictures; `centre` as in `learned`."
+        return self.study.cell(self.test, centred(run) if centre else run)
+
+    def sentences(self, centre:bool=False)->list[Cell]: # one for each seed
         "Scores of the prompts from sentences."
-        return [self.study.cell(self.test, run) for run in self.prompts]
+        return [self.ready(run, centre) for run in self.prompts]
 
     def runs(self,
         shots:int, # images per class
         new:Callable, # (seed=…) -> a model to learn; the seed also draws the images
-        change:Callable|None=None, # as in `learned`
-        val:LabeledImages|None=None, # as in `learned`
+        change:Callable|None=None, # as in `learned`, like `val` and `centre`
+        val:LabeledImages|None=None,
+        centre:bool=False,
     )->list[Cell]: # one for each seed
         "Scores of models that learn from few images."
         cells = []
         for seed in self.study.seeds:
             drawn = few_shot(self.train.labels, shots, seed, self.train.classes)
             few = self.train[drawn]
-            cells.append(self.learned(new(seed=seed), few, few.signed(), change, val))
+            cells.append(self.learned(new(seed=seed), few, few.signed(), change, val, centre))
         return cells
 
     def measured(self, scores:dict)->dict: # key -> scores by seed, N × C -> key -> `Measured`
@@ -127,27 +136,34 @@ class Scene:
 
 
 # %% ../../nbs/paper/pictures.ipynb #fig6-007
-def _coop_cells(scene, k, coop): # images per class; as in `fig6`
+def _coop_cells(scene, k, coop, centre): # images per class; as in `fig6`; as in `Scene.learned`
     "Cells of CoOp-DPT that learns from few images; on whole data sets they change each epoch."
     clip = scene.study.clip
     settings = {'epochs': coop_epochs(k)} | (coop or {})
     new = partial(CoOp, clip, scene.test.classes, local=True, **settings)
     change = partial(cropped, size=_side(clip)) if scene.study.whole else None
-    return scene.runs(k, new, change=change)
+    return scene.runs(k, new, change=change, centre=centre)
 
-def _few_shot_scores(scene, shots, tai, coop, weight, adapters): # as in `fig6`; name -> epochs
+def _few_shot_scores(scene, shots, tai, coop, weight, adapters, centre): # adapters: name -> epochs
     "Scores, by method and shots, of methods that learn from few images, and of CoOp-DPT + TaI-DPT."
     scores = {}
     for k in shots:
-        cells = _coop_cells(scene, k, coop)
+        cells = _coop_cells(scene, k, coop, centre)
         scores['CoOp', k] = [cell.alone for cell in cells]
         scores['CoOp-DPT', k] = [cell.both for cell in cells]
         for method, epochs in adapters.items():
             new = partial(TipAdapter, scene.study.clip, scene.test.classes, epochs=epochs)
-            adapted = scene.runs(k, new, val=scene.val)
+            adapted = scene.runs(k, new, val=scene.val, centre=centre)
             scores[method, k] = [cell.both for cell in adapted]
         scores['CoOp-DPT + TaI-DPT', k] = [
             cell.together(other, weight) for cell, other in zip(cells, tai)]
+    return scores
+
+def _both_versions(scores_of): # (centre) -> scores by method and shots or share
+    "Scores as published, and, as '…, centred', with class embeddings that are centred."
+    scores = scores_of(centre=False)
+    for (method, k), by_seed in scores_of(centre=True).items():
+        scores[f'{method}, centred', k] = by_seed
     return scores
 
 def _coop_notes(study, weight): # of CoOp-DPT
@@ -163,17 +179,19 @@ def fig6(
     coop:dict|None=None, # settings of `CoOp`; without epochs, `coop_epochs`
     images:Scene|None=None, # images in place of the data set's
     weight:float=COOP_WEIGHT, # of CoOp-DPT in the ensemble
-)->dict[tuple, Measured]: # by method and shots (0: no image)
-    "Fig. 6: mAP of five methods over shots. Writes fig6.md and fig6.json."
+)->dict[tuple, Measured]: # by method, also '…, centred', and shots (0: no image)
+    """Fig. 6: mAP of five methods over shots, as published and with centred class embeddings.
+    Writes fig6.md and fig6.json."""
     if not shots:
         shots = (1, 2, 4, 8, 16) if study.whole else (1, 2)
     scene = images or Scene.of(Material(study, name), max(shots))
-    tai = scene.sentences()
-    scores = {
-        ('TaI', 0): [cell.alone for cell in tai],
-        ('TaI-DPT', 0): [cell.both for cell in tai]}
-    scores |= _few_shot_scores(scene, shots, tai, coop, weight, {})
-    results = scene.measured(scores)
+    def scores_of(centre):
+        tai = scene.sentences(centre)
+        scores = {
+            ('TaI', 0): [cell.alone for cell in tai],
+            ('TaI-DPT', 0): [cell.both for cell in tai]}
+        return scores | _few_shot_scores(scene, shots, tai, coop, weight, {}, centre)
+    results = scene.measured(_both_versions(scores_of))
     title = f'Fig. 6, mAP over images a class, {name}'
     notes = _coop_notes(study, weight)
     study.write('fig6', title, ['method', 'shots'], results, [scene], notes=notes)
@@ -189,19 +207,21 @@ def table2(
     coop:dict|None=None, # settings of `CoOp`; without epochs, `coop_epochs`
     images:Scene|None=None, # images in place of COCO's
     weight:float=COOP_WEIGHT, # of CoOp-DPT in the ensemble
-)->dict[tuple, Measured]: # by method and shots (0: no image)
-    "Table 2: mAP on LaSO's 16 novel classes of COCO. Writes table2.md and table2.json."
+)->dict[tuple, Measured]: # by method, also '…, centred', and shots (0: no image)
+    """Table 2: mAP on LaSO's 16 novel classes of COCO, as published and with centred class
+    embeddings. Writes table2.md and table2.json."""
     if not shots:
         shots = (1, 5) if study.whole else (1, 2)
     scene = images or Scene.of(Material(study, 'coco'), max(shots), LASO_NOVEL, val=1000)
     zero_shot = ZeroShotCLIP(study.clip, scene.test.classes, local=False)
-    zero = study.cell(scene.test, Run(zero_shot, source='no training'))
-    tai = scene.sentences()
-    scores = {
-        ('zero-shot CLIP', 0): [zero.both],
-        ('TaI-DPT', 0): [cell.both for cell in tai]}
-    scores |= _few_shot_scores(scene, shots, tai, coop, weight, _ADAPTERS)
-    results = scene.measured(scores)
+    run = Run(zero_shot, source='no training')
+    def scores_of(centre):
+        zero, tai = scene.ready(run, centre), scene.sentences(centre)
+        scores = {
+            ('zero-shot CLIP', 0): [zero.both],
+            ('TaI-DPT', 0): [cell.both for cell in tai]}
+        return scores | _few_shot_scores(scene, shots, tai, coop, weight, _ADAPTERS, centre)
+    results = scene.measured(_both_versions(scores_of))
     what = 'on novel classes' if study.whole else 'from few images'
     title = f'Table 2, mAP {what}'
     published = PUBLISHED['table2'] if scene.published else {}
@@ -222,7 +242,7 @@ def _dual_recipe(study, clip, name, dual): # CLIP of DualCoOp; the others as in 
         return 'DualCoOp*', DUALCOOP[name], change
     return f'DualCoOp on {clip.name} at {side}', DUALCOOP[name], change
 
-def _dual_cells(scene, clip, share, settings, change): # as of `_dual_recipe`
+def _dual_cells(scene, clip, share, settings, change, centre): # as of `_dual_recipe`, `learned`
     "Cells of DualCoOp that learns from a share of the labels."
     train = scene.train
     known = train.labels if change else train.signed()
@@ -230,7 +250,7 @@ def _dual_cells(scene, clip, share, settings, change): # as of `_dual_recipe`
     for seed in scene.study.seeds:
         model = DualCoOp(clip, scene.test.classes, seed=seed, **settings)
         labels = partial_labels(known, share, seed, per_label=change is not None)
-        cells.append(scene.learned(model, train, labels, change))
+        cells.append(scene.learned(model, train, labels, change, centre=centre))
     return cells
 
 def _dual_means(results, methods): # by method and share; those to average
@@ -250,8 +270,9 @@ def table3(
     dual:dict|None=None, # settings of `DualCoOp`; None: on a data set, those of DualCoOp*
     images:Scene|None=None, # images in place of the data set's
     weight:float=DUALCOOP_WEIGHT, # of DualCoOp in the ensemble
-)->dict[tuple, Measured|list]: # by method and share (0: no image)
-    "Table 3: mAP of DualCoOp, alone and with TaI-DPT. Writes table3.md and table3.json."
+)->dict[tuple, Measured|list]: # by method, also '…, centred', and share (0: no image)
+    """Table 3: mAP of DualCoOp, alone and with TaI-DPT, as published and with centred class
+    embeddings. Writes table3.md and table3.json."""
     if not shares:
         shares = SHARES if study.whole else (.3, .9)
     [clip] = clips or [study.clip]
@@ -262,16 +283,19 @@ def table3(
         notes.append(
             f"{method}: the authors' recipe of DualCoOp*, which is on RN101/openai at 448.")
     scene = images or Scene.of(Material(study, name, crowds=not change), 2)
-    tai = scene.sentences()
     ensemble = f'{method} + TaI-DPT'
-    scores = {('TaI-DPT', 0): [cell.both for cell in tai]}
-    for share in shares:
-        cells = _dual_cells(scene, clip, share, settings, change)
-        scores[method, share] = [cell.both for cell in cells]
-        scores[ensemble, share] = [
-            cell.together(other, weight) for cell, other in zip(cells, tai)]
-    results = scene.measured(scores)
-    results |= _dual_means(results, [method, ensemble])
+    def scores_of(centre):
+        tai = scene.sentences(centre)
+        scores = {('TaI-DPT', 0): [cell.both for cell in tai]}
+        for share in shares:
+            cells = _dual_cells(scene, clip, share, settings, change, centre)
+            scores[method, share] = [cell.both for cell in cells]
+            scores[ensemble, share] = [
+                cell.together(other, weight) for cell, other in zip(cells, tai)]
+        return scores
+    results = scene.measured(_both_versions(scores_of))
+    methods = dict.fromkeys(name for name, share in results if share)
+    results |= _dual_means(results, methods)
     published = PUBLISHED[f'table3_{name}'] if scene.published and starred else {}
     title = f'Table 3, mAP over the share of known labels, {name}'
     study.write('table3', title, ['method', 'share'], results, [scene], published, notes)
