@@ -844,8 +844,8 @@ def contents() -> str:
     "The site's table of contents"
     rows = {title: entries(patterns) for title, patterns in sections.items()}
     rows['Use it'].insert(0, 'try')
-    about = [Path(name).stem.lower() for name in root_files]
-    rows['Reference'] = ['reference/index', *about, 'site']
+    stems = [Path(name).stem.lower() for name in root_files]
+    rows['Reference'] = ['reference/index', *stems, 'site']
     return ''.join(toctree(title, names) for title, names in rows.items())
 
 

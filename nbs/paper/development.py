@@ -244,10 +244,10 @@ def leads(results, pairs, columns, title):
             row = [f'{more} over {less}{version}']
             for k in columns:
                 keys = [(more + version, k), (less + version, k)]
-                found = [results.get(key, results.get((key[0], 0))) for key in keys]
+                both = [results.get(key, results.get((key[0], 0))) for key in keys]
                 text = ''
-                if any(key in results for key in keys) and None not in found:
-                    lead = gain(*found)
+                if any(key in results for key in keys) and None not in both:
+                    lead = gain(*both)
                     numbers[name.format(heading(k)) + version] = lead
                     text = gain_text(lead) + (' §' if seeds_dominate(lead) else '')
                 row.append(text)
