@@ -205,11 +205,10 @@ def gain_text(lead):
     return f'**{text}**' if lead.low > 0 or lead.high < 0 else text
 
 
-def seeds_dominate(lead):
-    "Whether seeds move a gain more than photos do, as the report marks it."
-    by_seed = sum(weight*np.array(measured.map_by_run) for weight, measured in lead.terms)
-    variance = ((lead.high - lead.low)/2/1.96)**2
-    return len(by_seed) > 1 and by_seed.var(ddof=1)/len(by_seed) > variance/2
+def marked_text(contrast):
+    "A gain as text, with § if seeds dominate its interval, as the report marks it."
+    mark = ' §' if contrast.seeds_dominate() else ''
+    return gain_text(contrast) + mark
 
 
 def heading(column):
@@ -249,7 +248,7 @@ def leads(results, pairs, columns, title):
                 if any(key in results for key in keys) and None not in both:
                     lead = gain(*both)
                     numbers[name.format(heading(k)) + version] = lead
-                    text = gain_text(lead) + (' §' if seeds_dominate(lead) else '')
+                    text = marked_text(lead)
                 row.append(text)
             rows.append(row)
     return markdown_table([title, *map(heading, columns)], rows, 1), numbers
