@@ -207,9 +207,9 @@ def test_coop_augments(data, tmp_path, monkeypatch):
     )
     options = dict(seeds=(1,), out=tmp_path, progress=False)
     reproduce('fig6', data, **options, limit=36, shots=(1, 2))
-    assert not sizes and asked == [50, 100]
+    assert not sizes and asked == [50, 100]*2           # as published; centred, of the same prompts
     reproduce('fig6', data, **options, shots=(1,), coop={'epochs': 3})
-    assert set(sizes) == {224} and asked[2:] == [3]
+    assert set(sizes) == {224} and asked[4:] == [3, 3]
 
 
 def test_broken_image(data, tmp_path, capsys):
