@@ -362,7 +362,7 @@ SENTENCES = [                                     # page, {} for each number, th
      [learning_rate(20, 1.), (1 + math.cos(.95*math.pi))/2]),
     ('paper/report', '{} % of their range on VOC2007, {} % on COCO and {} % on NUS-WIDE',
      [*map(best_over_last, ('voc2007', 'coco', 'nuswide'))]),
-    ('paper/report', 'TaI-DPT, centred, is +{} (+{} to +{}) points ahead of zero-shot CLIP with DPT',
+    ('paper/report', 'TaI-DPT, centred, is +{} (+{} to +{}) points ahead of zero-shot CLIP with',
      OVER_CLIPS[0]),
     ('paper/report', 'and +{} (+{} to +{}) ahead of prompts that have learned nothing',
      OVER_CLIPS[1]),
