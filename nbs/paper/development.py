@@ -139,7 +139,12 @@ def halved_photos(classes, least=5):
     return [learn.with_classes(names), test.with_classes(names)]
 
 
-VERSIONS = {'': False, ', centred': True}           # of a method's name -> whether it is centred
+VERSIONS = '', ', centred'              # of a method's name
+
+
+def versions(scene):
+    "An experiment as published, and with centred class embeddings, by the ending of names"
+    return dict(zip(VERSIONS, (scene, replace(scene, centre=True))))
 
 
 def zero_shot(scene):
@@ -148,8 +153,8 @@ def zero_shot(scene):
     scores = {}
     for name, local in (('zero-shot CLIP', False), ('zero-shot CLIP with DPT', True)):
         model = ZeroShotCLIP(scene.study.clip, scene.test.classes, local=local)
-        for version, centre in VERSIONS.items():
-            cell = scene.ready(Run(model, source='no training'), centre)
+        for version, of_version in versions(scene).items():
+            cell = of_version.ready(Run(model, source='no training'))
             scores[name + version, 0] = [cell.both]
     return scene.measured(scores)
 
@@ -166,9 +171,8 @@ def with_tuned(results, scene, tuned, weight):
     """Results, also with prompts from sentences that learn as the embedded CLIP recommends (†):
     alone, and with each method that `results` has with TaI-DPT; as published and centred."""
     results = dict(results)
-    scene = replace(scene, prompts=tuned)
-    for version, centre in VERSIONS.items():
-        cells = scene.sentences(centre)
+    for version, of_version in versions(replace(scene, prompts=tuned)).items():
+        cells = of_version.sentences()
         scores = {}
         if ('TaI', 0) in results: scores[f'TaI †{version}', 0] = [cell.alone for cell in cells]
         scores[f'TaI-DPT †{version}', 0] = [cell.both for cell in cells]

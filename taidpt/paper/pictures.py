@@ -8,7 +8,7 @@ __all__ = ['Scene', 'fig6', 'table2', 'table3', 'augmented', 'cropped', 'Augment
 # %% ../../nbs/paper/pictures.ipynb #au-002
 import copy, math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from random import Random
 from zlib import crc32
@@ -52,6 +52,7 @@ class Scene:
     val: LabeledImages|None = None # to search settings on
     name: str = 'photos' # of the data set
     published: bool = False # CLIP and data are the published ones
+    centre: bool = False # the class embeddings of every model, before settings are searched
 
     @classmethod
     def of(cls,
@@ -84,7 +85,6 @@ class Scene:
         labels:Tensor, # N × C: known ones, for `fit`
         change:Callable|None=None, # (image, rng) -> image, in each epoch
         val:LabeledImages|None=None, # to search its settings on
-        centre:bool=False, # its class embeddings, before the search
     )->Cell:
         "Scores of a model that learns from labelled images; an interrupted run resumes."
         study = self.study
@@ -100,34 +100,35 @@ class Scene:
             else:
                 features = study.features(images, model.clip)
             learned = model.fit(features, labels, checkpoint=path, progress=study.progress)
-            if centre:
+            if self.centre:
                 learned = Centred(learned).with_centred()
             if val:
                 learned.search(study.features(val), val.signed())
             return learned
-        return study.cell(self.test, Run(Centred(model) if centre else model, learn, source))
+        if self.centre:
+            model = Centred(model)
+        return study.cell(self.test, Run(model, learn, source))
 
-    def ready(self, run:Run, centre:bool=False)->Cell:
-        "Scores of a run without pictures; `centre` as in `learned`."
-        return self.study.cell(self.test, centred(run) if centre else run)
+    def ready(self, run:Run)->Cell:
+        "Scores of a run without pictures."
+        return self.study.cell(self.test, centred(run) if self.centre else run)
 
-    def sentences(self, centre:bool=False)->list[Cell]: # one for each seed
+    def sentences(self)->list[Cell]: # one for each seed
         "Scores of the prompts from sentences."
-        return [self.ready(run, centre) for run in self.prompts]
+        return [self.ready(run) for run in self.prompts]
 
     def runs(self,
         shots:int, # images per class
         new:Callable, # (seed=…) -> a model to learn; the seed also draws the images
-        change:Callable|None=None, # as in `learned`, like `val` and `centre`
-        val:LabeledImages|None=None,
-        centre:bool=False,
+        change:Callable|None=None, # as in `learned`
+        val:LabeledImages|None=None, # as in `learned`
     )->list[Cell]: # one for each seed
         "Scores of models that learn from few images."
         cells = []
         for seed in self.study.seeds:
             drawn = few_shot(self.train.labels, shots, seed, self.train.classes)
             few = self.train[drawn]
-            cells.append(self.learned(new(seed=seed), few, few.signed(), change, val, centre))
+            cells.append(self.learned(new(seed=seed), few, few.signed(), change, val))
         return cells
 
     def measured(self, scores:dict)->dict: # key -> scores by seed, N × C -> key -> `Measured`
@@ -136,33 +137,33 @@ class Scene:
 
 
 # %% ../../nbs/paper/pictures.ipynb #fig6-007
-def _coop_cells(scene, k, coop, centre): # images per class; as in `fig6`; as in `Scene.learned`
+def _coop_cells(scene, k, coop): # images per class; as in `fig6`
     "Cells of CoOp-DPT that learns from few images; on whole data sets they change each epoch."
     clip = scene.study.clip
     settings = {'epochs': coop_epochs(k)} | (coop or {})
     new = partial(CoOp, clip, scene.test.classes, local=True, **settings)
     change = partial(cropped, size=_side(clip)) if scene.study.whole else None
-    return scene.runs(k, new, change=change, centre=centre)
+    return scene.runs(k, new, change=change)
 
-def _few_shot_scores(scene, shots, tai, coop, weight, adapters, centre): # adapters: name -> epochs
+def _few_shot_scores(scene, shots, tai, coop, weight, adapters): # as in `fig6`; name -> epochs
     "Scores, by method and shots, of methods that learn from few images, and of CoOp-DPT + TaI-DPT."
     scores = {}
     for k in shots:
-        cells = _coop_cells(scene, k, coop, centre)
+        cells = _coop_cells(scene, k, coop)
         scores['CoOp', k] = [cell.alone for cell in cells]
         scores['CoOp-DPT', k] = [cell.both for cell in cells]
         for method, epochs in adapters.items():
             new = partial(TipAdapter, scene.study.clip, scene.test.classes, epochs=epochs)
-            adapted = scene.runs(k, new, val=scene.val, centre=centre)
+            adapted = scene.runs(k, new, val=scene.val)
             scores[method, k] = [cell.both for cell in adapted]
         scores['CoOp-DPT + TaI-DPT', k] = [
             cell.together(other, weight) for cell, other in zip(cells, tai)]
     return scores
 
-def _both_versions(scores_of): # (centre) -> scores by method and shots or share
+def _both_versions(scene, scores_of): # (scene) -> scores by method and shots or share
     "Scores as published, and, as '…, centred', with class embeddings that are centred."
-    scores = scores_of(centre=False)
-    for (method, k), by_seed in scores_of(centre=True).items():
+    scores = scores_of(scene)
+    for (method, k), by_seed in scores_of(replace(scene, centre=True)).items():
         scores[f'{method}, centred', k] = by_seed
     return scores
 
@@ -185,13 +186,13 @@ def fig6(
     if not shots:
         shots = (1, 2, 4, 8, 16) if study.whole else (1, 2)
     scene = images or Scene.of(Material(study, name), max(shots))
-    def scores_of(centre):
-        tai = scene.sentences(centre)
+    def scores_of(scene):
+        tai = scene.sentences()
         scores = {
             ('TaI', 0): [cell.alone for cell in tai],
             ('TaI-DPT', 0): [cell.both for cell in tai]}
-        return scores | _few_shot_scores(scene, shots, tai, coop, weight, {}, centre)
-    results = scene.measured(_both_versions(scores_of))
+        return scores | _few_shot_scores(scene, shots, tai, coop, weight, {})
+    results = scene.measured(_both_versions(scene, scores_of))
     title = f'Fig. 6, mAP over images a class, {name}'
     notes = _coop_notes(study, weight)
     study.write('fig6', title, ['method', 'shots'], results, [scene], notes=notes)
@@ -215,13 +216,13 @@ def table2(
     scene = images or Scene.of(Material(study, 'coco'), max(shots), LASO_NOVEL, val=1000)
     zero_shot = ZeroShotCLIP(study.clip, scene.test.classes, local=False)
     run = Run(zero_shot, source='no training')
-    def scores_of(centre):
-        zero, tai = scene.ready(run, centre), scene.sentences(centre)
+    def scores_of(scene):
+        zero, tai = scene.ready(run), scene.sentences()
         scores = {
             ('zero-shot CLIP', 0): [zero.both],
             ('TaI-DPT', 0): [cell.both for cell in tai]}
-        return scores | _few_shot_scores(scene, shots, tai, coop, weight, _ADAPTERS, centre)
-    results = scene.measured(_both_versions(scores_of))
+        return scores | _few_shot_scores(scene, shots, tai, coop, weight, _ADAPTERS)
+    results = scene.measured(_both_versions(scene, scores_of))
     what = 'on novel classes' if study.whole else 'from few images'
     title = f'Table 2, mAP {what}'
     published = PUBLISHED['table2'] if scene.published else {}
@@ -242,7 +243,7 @@ def _dual_recipe(study, clip, name, dual): # CLIP of DualCoOp; the others as in 
         return 'DualCoOp*', DUALCOOP[name], change
     return f'DualCoOp on {clip.name} at {side}', DUALCOOP[name], change
 
-def _dual_cells(scene, clip, share, settings, change, centre): # as of `_dual_recipe`, `learned`
+def _dual_cells(scene, clip, share, settings, change): # as of `_dual_recipe`
     "Cells of DualCoOp that learns from a share of the labels."
     train = scene.train
     known = train.labels if change else train.signed()
@@ -250,7 +251,7 @@ def _dual_cells(scene, clip, share, settings, change, centre): # as of `_dual_re
     for seed in scene.study.seeds:
         model = DualCoOp(clip, scene.test.classes, seed=seed, **settings)
         labels = partial_labels(known, share, seed, per_label=change is not None)
-        cells.append(scene.learned(model, train, labels, change, centre=centre))
+        cells.append(scene.learned(model, train, labels, change))
     return cells
 
 def _dual_means(results, methods): # by method and share; those to average
@@ -284,16 +285,16 @@ def table3(
             f"{method}: the authors' recipe of DualCoOp*, which is on RN101/openai at 448.")
     scene = images or Scene.of(Material(study, name, crowds=not change), 2)
     ensemble = f'{method} + TaI-DPT'
-    def scores_of(centre):
-        tai = scene.sentences(centre)
+    def scores_of(scene):
+        tai = scene.sentences()
         scores = {('TaI-DPT', 0): [cell.both for cell in tai]}
         for share in shares:
-            cells = _dual_cells(scene, clip, share, settings, change, centre)
+            cells = _dual_cells(scene, clip, share, settings, change)
             scores[method, share] = [cell.both for cell in cells]
             scores[ensemble, share] = [
                 cell.together(other, weight) for cell, other in zip(cells, tai)]
         return scores
-    results = scene.measured(_both_versions(scores_of))
+    results = scene.measured(_both_versions(scene, scores_of))
     methods = dict.fromkeys(name for name, share in results if share)
     results |= _dual_means(results, methods)
     published = PUBLISHED[f'table3_{name}'] if scene.published and starred else {}
