@@ -105,9 +105,10 @@ class Scene:
             if val:
                 learned.search(study.features(val), val.signed())
             return learned
+        run = Run(model, learn, source)
         if self.centre:
-            model = Centred(model)
-        return study.cell(self.test, Run(model, learn, source))
+            run = Run(Centred(model), learn, source)
+        return study.cell(self.test, run)
 
     def ready(self, run:Run)->Cell:
         "Scores of a run without pictures."
