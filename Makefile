@@ -38,25 +38,25 @@ demo: $(VENV)/.installed
 	$(BIN)/taidpt demo
 
 test: $(VENV)/.dev
-	OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --durations=12 tests
+	OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(BIN)/python -m pytest -n $(WORKERS) --durations=12 tests
 
 # Cells flagged `cuda` in float32, with TF32 and without, bfloat16 and float16. `make test` runs them
 # in float32, without a GPU on a device that the CPU plays: tests/fake_device.py
 test-gpu: $(VENV)/.dev
 	@$(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' || \
 	    echo "There is no CUDA device here: the CPU plays one (tests/fake_device.py)"
-	TAIDPT_GPU=1 TAIDPT_DEVICE=1 OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --durations=12 \
+	TAIDPT_GPU=1 TAIDPT_DEVICE=1 OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(BIN)/python -m pytest -n $(WORKERS) --durations=12 \
 	    tests/test_gpu.py tests/test_device.py
 
 # In `make test`, too, where there is a Chromium. Screenshots: tests/artifacts
 test-docs: $(VENV)/.dev
 	@command -v chromedriver >/dev/null && { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null || { \
 	    sudo=$$([ "$$(id -u)" = 0 ] || echo sudo); $$sudo apt-get update && $$sudo apt-get install -y chromium chromium-driver; }
-	OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(BIN)/python -m pytest -n $(WORKERS) --dist loadgroup --durations=12 tests/test_docs.py tests/test_browser.py
+	OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(BIN)/python -m pytest -n $(WORKERS) --durations=12 tests/test_docs.py tests/test_browser.py
 
 # uv finds LOWEST_PYTHON, or fetches it; a path to a Python will do, too
 test-lowest: $(LOWEST)/.installed
-	TAIDPT_LOWEST=1 OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(LOWEST)/env/bin/python -m pytest -n $(WORKERS) --dist loadgroup --durations=12 \
+	TAIDPT_LOWEST=1 OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(LOWEST)/env/bin/python -m pytest -n $(WORKERS) --durations=12 \
 	    tests/test_lowest.py tests/test_golden.py tests/test_towers.py tests/test_cli.py tests/test_notebooks.py \
 	    -k 'not test_stored and not test_export and not paper/ and not tutorials/ and not baselines/'
 

@@ -44,9 +44,10 @@ def average_precision(
     s = as_array(scores)
     y = as_labels(labels, *s.shape) == 1
     if y.ndim == 1: return average_precision(y[:, None], s[:, None])[0]
+    shown = y.any(0)
     ap = np.full(y.shape[1], np.nan)
-    for c in y.any(0).nonzero()[0]:
-        ap[c] = 100*average_precision_score(y[:, c], s[:, c])
+    if shown.any():
+        ap[shown] = 100*average_precision_score(y[:, shown], s[:, shown], average=None)
     return ap
 
 # %% ../nbs/07_metrics.ipynb #11-015

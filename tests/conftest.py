@@ -12,7 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from filelock import FileLock
+from xdist.scheduler import LoadScopeScheduling
 
 ROOT = Path(__file__).resolve().parent.parent
 # A second device slows all of its process: tests/test_gpu.py runs these in their own
@@ -251,26 +251,33 @@ def one_clip():
 
 
 @pytest.fixture(scope='session')
-def site(shared_place) -> Path:
-    "The folder of the built site; processes that test side by side build it once"
+def site(tmp_path_factory) -> Path:
+    "The folder of the built site"
     pytest.importorskip('myst_nb')
-    done, html = (shared_place/name for name in ('site.done', 'site'))
-    with FileLock(shared_place/'site.lock'):
-        if not done.exists():
-            assert forked(build_site, html, log=shared_place/'site.log') == 0
-            done.touch()
-    return html
+    place = tmp_path_factory.mktemp('site')
+    assert forked(build_site, place/'html', log=place/'log.txt') == 0
+    return place/'html'
 
 
-@pytest.hookimpl(wrapper=True)
+class FilesTogether(LoadScopeScheduling):
+    """Processes that test side by side share out files: the tests of one run in one process, which
+    makes once what they share. Pages share nothing, and the two files of the site its building"""
+    def _split_scope(self, nodeid):
+        file = nodeid.partition('::')[0]
+        if file == 'tests/test_notebooks.py': return nodeid
+        return 'site' if file in ('tests/test_browser.py', 'tests/test_docs.py') else file
+
+
+def pytest_xdist_make_scheduler(config, log):
+    config.option.loadscopereorder = False              # but as they are sorted below
+    return FilesTogether(config, log)
+
+
 def pytest_collection_modifyitems(items):
-    """Tests that share what takes long to make come first and run in one process
-    (`--dist loadgroup`), which makes it once; the check of types, which is long, follows"""
+    "What takes long comes first: the site, then the pages"
     for item in items:
-        used = set(item.fixturenames)
-        if 'site' in used: item.add_marker(pytest.mark.xdist_group('site'))
         # on a busy machine Chromium misses a frame now and then; a fault of ours comes again
-        if used & {'browser', 'served'}: item.add_marker(pytest.mark.flaky(reruns=1))
-    items.sort(key=lambda item: (
-        item.get_closest_marker('xdist_group') is None, item.path.stem != 'test_types'))
-    return (yield)
+        if {'browser', 'served'} & set(item.fixturenames):
+            item.add_marker(pytest.mark.flaky(reruns=1))
+    place = {name: i for i, name in enumerate(['test_browser', 'test_docs', 'test_notebooks'])}
+    items.sort(key=lambda item: place.get(item.path.stem, len(place)))

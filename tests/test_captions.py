@@ -17,7 +17,6 @@ from taidpt.files import join_labels, split_labels
 from taidpt.paper.checkpoints import import_checkpoint
 from taidpt.texts import cap_per_class
 
-pytestmark = pytest.mark.xdist_group('captions')
 PETS = ClassSet('pets', ['cat', 'dog'])
 
 

@@ -27,7 +27,7 @@ few = list(islice(bundled_captions(), 400))
 quick = ['--method', 'prompts', '--loss', 'ranking', '--epochs', 2, '--batch-size', 128,
          '--n-ctx', 4]
 
-pytestmark = [pytest.mark.xdist_group('cli'), pytest.mark.usefixtures('one_clip')]
+pytestmark = pytest.mark.usefixtures('one_clip')
 
 
 @pytest.fixture(scope='module')

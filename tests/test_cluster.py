@@ -16,7 +16,6 @@ from taidpt.apps.cluster import label_files, score_files
 from taidpt.files import digest
 
 ray = pytest.importorskip('ray', reason='Ray is not installed: pip install "ray[data]"')
-pytestmark = pytest.mark.xdist_group('ray')
 PHOTOS = sorted((ROOT/'taidpt/data/coco_demo/images').iterdir())[:4]
 
 

@@ -21,7 +21,6 @@ DEVICES = 'cpu', 'second'
 
 pytestmark = [
     pytest.mark.skipif(not fake_device.set_up, reason=fake_device.TOO_OLD),
-    pytest.mark.xdist_group('device'),
     pytest.mark.filterwarnings('ignore:Few sentences')]
 
 

@@ -19,7 +19,6 @@ from taidpt.encoders.images import (
 from taidpt.visualize import show_heatmaps
 from taidpt.zeroshot import ZeroShotCLIP
 
-pytestmark = pytest.mark.xdist_group('images')
 PHOTO = Image.fromarray(np.random.default_rng(0).integers(0, 256, (40, 48, 3), np.uint8))
 
 

@@ -23,7 +23,7 @@ from taidpt.ensemble import ensemble_scores
 from taidpt.files import unchecked
 from taidpt.metrics import Measured, mean_average_precision
 
-pytestmark = [pytest.mark.xdist_group('doors'), pytest.mark.usefixtures('kept_features')]
+pytestmark = pytest.mark.usefixtures('kept_features')
 NAMES = ['cat', 'dog']
 TEXTS = ['a cat on a mat', 'a dog in the sun', 'a cat and a dog', 'a bird', 'two dogs']*3
 

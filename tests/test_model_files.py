@@ -29,7 +29,6 @@ from taidpt.model_files import callable_name
 from taidpt.paper.study import Study
 from taidpt.predict import Model
 
-pytestmark = pytest.mark.xdist_group('model_files')
 NAMES = ['cat', 'dog']
 TEXTS = ['a cat on a mat', 'a dog in the sun', 'a cat and a dog', 'a bird', 'two dogs']*3
 LABELS = [[1, 0], [0, 1], [1, 1]]

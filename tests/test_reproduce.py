@@ -16,7 +16,7 @@ from taidpt.paper.published import DUALCOOP, METHODS, PUBLISHED_MAP
 from taidpt.paper.reproduce import reproduce
 from taidpt.paper.study import Material
 
-pytestmark = [pytest.mark.xdist_group('reproduce'), pytest.mark.usefixtures('one_clip')]
+pytestmark = pytest.mark.usefixtures('one_clip')
 
 BOTH_VERSIONS = *METHODS, *(f'{method}, centred' for method in METHODS)
 

@@ -12,7 +12,6 @@ from taidpt.apps.tagging import from_pretrained
 from taidpt.datasets.labelled import bundled_photos
 from taidpt.training import PUBLISHED, Fitted
 
-pytestmark = pytest.mark.xdist_group('trust')
 EVIL = '<script>alert(1)</script>'
 
 

@@ -4,7 +4,7 @@ it."""
 import json
 import os
 from collections.abc import Mapping, Sequence
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -67,9 +67,15 @@ def stored_codes() -> tuple[dict[str, torch.Tensor], dict]:
 
 def image_features(images: Sequence[Path]) -> FeatureStore:
     "Features of photos by their file names"
+    return features_by_name(tuple(Path(image).name for image in images))
+
+
+@lru_cache(2)
+def features_by_name(names: tuple[str, ...]) -> FeatureStore:
+    "The same; of the last two sets of photos they are kept"
     stored, metadata = stored_codes()
     row = {image: i for i, image in enumerate(metadata['images'])}
-    rows = [row[Path(image).name] for image in images]
+    rows = [row[name] for name in names]
     components = stored['codes'][rows].float()*stored['steps'][rows].float()[..., None]
     vectors = F.normalize(stored['mean'] + components @ stored['axes'], dim=-1).half()
     f, places = vectors[:, 0], vectors[:, 1:]                       # N × 256, N × 49 × 256
