@@ -7,11 +7,9 @@ from taidpt.clip import FrozenCLIP
 from taidpt.encoders.store import FeatureStore
 from taidpt.files import load_tensors, save_tensors
 from taidpt.learner import TaIDPT
-from taidpt.nounfilter import NounFilter
-from taidpt.text.captions import bundled_captions
 from taidpt.texts import LabeledTexts
 
-from evidence import FOLDER, SLICE
+from evidence import FOLDER
 
 
 def in_random_order(n: int, seed: int = 0) -> list[int]:
@@ -23,15 +21,6 @@ def drawn(texts: LabeledTexts, n: int, seed: int = 0) -> LabeledTexts:
     return texts[in_random_order(len(texts), seed)[:n]]
 
 
-def sample_of_captions(classes: ClassSet) -> tuple[LabeledTexts, LabeledTexts]:
-    "Bundled captions that name a class, at random: 3,000 to learn from, and 1,500 held out"
-    n_train, n_held = (300, 200) if SLICE else (3000, 1500)
-    captions = list(bundled_captions())
-    sample = [captions[i] for i in in_random_order(len(captions))[:2*(n_train + n_held)]]
-    labelled = NounFilter(classes).label(sample, progress=False)
-    return labelled[:n_train], labelled[n_train:n_train + n_held]
-
-
 def learn_prompts(clip: FrozenCLIP, texts: LabeledTexts, features: FeatureStore, seed: int = 0,
                   method: type[TaIDPT] = TaIDPT, **settings) -> TaIDPT:
     "Prompts learned from these sentences and no others"
@@ -39,7 +28,22 @@ def learn_prompts(clip: FrozenCLIP, texts: LabeledTexts, features: FeatureStore,
     return model.fit(texts, features=features, progress=False)
 
 
-# Prompts from sentences that may not be passed on, in the folder `evidence/prompts`
+# Prompts in the folder `evidence/prompts`
+
+PARTS = 'ctx_global', 'ctx_local'
+
+
+def model_of(contexts: dict[str, torch.Tensor], clip: FrozenCLIP, classes: ClassSet,
+             seed: int) -> TaIDPT:
+    "A model with contexts that were learned before"
+    shape = contexts['ctx_global'].shape                            # ([C,] M, W)
+    model = TaIDPT(clip, classes, shape[-2], class_specific=len(shape) == 3, seed=seed)
+    model.load_state_dict(contexts)
+    model.fitted_.recipe = model.recipe_for(None)                   # the temperature on images
+    return model
+
+
+# From sentences that may not be passed on
 
 def save_prompts(name: str, models: list[TaIDPT], sentences: int):
     "Prompts of several seeds, and from how many captions they learned"
@@ -55,15 +59,12 @@ def load_prompts(name: str, clip: FrozenCLIP, classes: ClassSet,
     tensors, metadata = load_tensors(FOLDER/'prompts'/f'{name}.safetensors')
     models = []
     for seed in seeds:
-        model = TaIDPT(clip, classes, seed=seed)
-        parts = 'ctx_global', 'ctx_local'
-        model.load_state_dict({part: tensors[f'{seed}.{part}'] for part in parts})
-        model.fitted_.recipe = model.recipe_for(None)           # the temperature on images
-        models.append(model)
+        contexts = {part: tensors[f'{seed}.{part}'] for part in PARTS}
+        models.append(model_of(contexts, clip, classes, seed))
     return models, metadata['sentences']
 
 
-# Prompts that change one thing of a recipe: in half precision, by what changes, seed and branch
+# That change one thing of a recipe: in half precision, by what changes, seed and branch
 
 def save_settings(name: str, learned: Iterator[tuple[str, dict, list[TaIDPT]]]):
     "Prompts of a recipe; of what they learned with, the rate of those that have one of their own"
@@ -86,11 +87,6 @@ def load_settings(name: str, clip: FrozenCLIP, classes: ClassSet, seeds: tuple[i
     for change in changes:
         models[change] = []
         for seed in seeds:
-            contexts = {part: tensors[f'{change}/{seed}/{part}'].float()
-                        for part in ('ctx_global', 'ctx_local')}
-            shape = contexts['ctx_global'].shape                    # ([C,] M, W)
-            model = TaIDPT(clip, classes, shape[-2], class_specific=len(shape) == 3, seed=seed)
-            model.load_state_dict(contexts)
-            model.fitted_.recipe = model.recipe_for(None)
-            models[change].append(model)
+            contexts = {part: tensors[f'{change}/{seed}/{part}'].float() for part in PARTS}
+            models[change].append(model_of(contexts, clip, classes, seed))
     return models, metadata['rates']
