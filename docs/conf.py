@@ -146,10 +146,10 @@ def fold_menu(app, pagename, templatename, context, doctree):
     marked = r'<li class="toctree-l1 current current-page"><a \1 href="#"'
     menu, is_in_menu = re.subn(link, marked, menu)
     menu, *parts = re.split(CAPTION, menu)
-    if is_in_menu: shown = next(
-        title for title, pages in zip(parts[::2], parts[1::2]) if 'current-page' in pages)
-    else: shown = 'Learn it' if pagename == 'index' else 'Reference'
-    for title, pages in zip(parts[::2], parts[1::2]):
+    groups = dict(zip(parts[::2], parts[1::2]))
+    shown = 'Learn it' if pagename == 'index' else 'Reference'
+    if is_in_menu: shown = next(title for title in groups if 'current-page' in groups[title])
+    for title, pages in groups.items():
         state = ' open' if title == shown else ''
         summary = f'<summary class="caption">{title}</summary>'
         menu += f'<details{state}>{summary}{pages}</details>'

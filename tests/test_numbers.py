@@ -103,6 +103,34 @@ def close(shown: Interval, stored: Interval) -> bool:
     return shown == pytest.approx(stored, abs=.0561)
 
 
+NUMBER = r'([+−-]?\d+\.\d)'
+INTERVALS = (                                     # of tables and of sentences
+    rf'{NUMBER} \[{NUMBER}, {NUMBER}\]', rf'{NUMBER} \({NUMBER}–{NUMBER}\)',
+    rf'{NUMBER}[^()\d|]{{0,60}}\({NUMBER} to {NUMBER}')
+
+
+def intervals_of(text: str) -> dict[Interval, str]:
+    "Numbers with their intervals; a loss of 1.0 (0.4 to 1.6) is a gain of -1.0 (-1.6 to -0.4)"
+    words = {}
+    for form in INTERVALS:
+        for match in re.finditer(form, text):
+            value, low, high = (float(group.replace('−', '-')) for group in match.groups())
+            if (value, low + high) < (0, 0): value, low, high = -value, -high, -low
+            words[Interval(value, low, high)] = match[0]
+    return words
+
+
+def test_intervals_of_sentences_are_printed_by_a_page():
+    pages = [path.relative_to(ROOT/'nbs').with_suffix('').as_posix()
+             for path in (ROOT/'nbs').rglob('*.ipynb') if '.ipynb_checkpoints' not in path.parts]
+    printed = {interval for page in pages for interval in intervals_of(shown_by(page))}
+    texts = {page: prose_of(page) for page in pages} | {'README': text_of('README.md')}
+    for name, text in texts.items():
+        missing = [words for interval, words in intervals_of(text).items()
+                   if interval not in printed]
+        assert not missing, f'{name}: no page prints {missing}'
+
+
 # README
 
 TEST = ('voc2012_test', 'voc2007')

@@ -17,7 +17,6 @@ FIRST_RESULT = 'tr-032'                         # the cell after the weights
 SETTINGS = 'tr-settings'
 
 VARIANTS = {
-    'gap': dict(SUBTRACT_MEANS=False),          # sentences and photos keep their own means
     'seed': dict(SEED=1),
     'captions': dict(WITH_COCO=False),
     'tower': dict(TOWER='lite1')}
