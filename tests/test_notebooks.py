@@ -81,6 +81,17 @@ def test_lines_end_at_100_columns(name):
 
 
 @pytest.mark.parametrize('name', notebooks)
+def test_experiments_are_folded(name):
+    "A long cell in sight is code of the package, or of a page that is about this code"
+    nb = nbformat.read(NBS/name, as_version=4)
+    if 'skip_exec: true' in nb.cells[0].source: return
+    in_sight = [cell for cell in nb.cells if cell.cell_type == 'code' and not re.search(
+        r'^#\| *(hide|export|exporti|echo: false|code-fold: true)\b', cell.source, re.MULTILINE)]
+    long = [cell.id for cell in in_sight if cell.source.count('\n') >= 40]
+    assert not long, f'begin these cells with #| code-fold: true: {long}'
+
+
+@pytest.mark.parametrize('name', notebooks)
 def test_needs_no_nbdev(name):
     "Which `pip install taidpt` does not bring: a page runs to its end without it"
     for cell in nbformat.read(NBS/name, as_version=4).cells:
