@@ -11,6 +11,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from conftest import ROOT
+from PIL import Image
 
 from taidpt.classes import VOC2007
 from taidpt.clip import load_clip
@@ -132,7 +133,10 @@ def clip_photos(evidence) -> dict[str, torch.Tensor]:
         'Flickr8k': evidence.photos('flickr8k_test', classes, 10).labels}
 
 
-@pytest.mark.parametrize('file', sorted(FOLDER.glob('scores/clip_*.npz')), ids=lambda f: f.stem)
+CLIP_SCORES = [*sorted(FOLDER.glob('scores/clip_*.npz')), FOLDER/'scores/gap_losses.npz']
+
+
+@pytest.mark.parametrize('file', CLIP_SCORES, ids=lambda file: file.stem)
 def test_scores_of_a_clip_are_of_photos_of_the_evidence(evidence, file):
     "In their order, with their labels, and all of them finite"
     with np.load(file) as stored:
@@ -141,9 +145,29 @@ def test_scores_of_a_clip_are_of_photos_of_the_evidence(evidence, file):
             assert (stored[f'{place}/labels'] == labels[:, shown].numpy()).all()
         for name in stored:
             if name.count('/') < 3: continue
-            place = name.split('/')[0]
+            place = name.split('/')[-4]
             assert stored[name].shape == stored[f'{place}/labels'].shape
             assert np.isfinite(stored[name]).all()
+
+
+def test_a_clip_with_a_gap(monkeypatch, tmp_path):
+    "Both towers differ from those of the embedded CLIP by a constant each, in two coordinates"
+    script = paper_module(monkeypatch, 'gap_clip')
+    script.main(tmp_path)
+    clip, other = load_clip(device='cpu'), load_clip(tmp_path, device='cpu')
+    pixels = torch.stack([clip.preprocess(Image.open(image))
+                          for image in bundled_photos(['person']).images[:3]])
+    tokens = clip.tokenize(['a dog', 'two cats on a couch', 'a bicycle in the rain'])
+    with torch.no_grad():
+        added = [other.model.encode_image(pixels) - clip.model.encode_image(pixels),
+                 other.model.encode_text(tokens) - clip.model.encode_text(tokens)]
+    directions = []
+    for differences in added:
+        assert differences[:, :-2].abs().max() < 1e-3
+        assert differences.norm(dim=1).min() > 50
+        assert (differences - differences[0]).abs().max() < 1
+        directions.append(F.normalize(differences[0], dim=-1))
+    assert directions[0] @ directions[1] == pytest.approx(script.COSINE, abs=.01)
 
 
 def test_contrasts_that_are_stored_are_equal(evidence, monkeypatch, tmp_path):

@@ -97,6 +97,20 @@ def sentence_map(model: TaIDPT, held: Sentences) -> float:
     return mean_average_precision(held.texts.labels, sentence_scores(model, held.features))
 
 
+def learned_losses(clip: FrozenCLIP, train: Sentences, held: Sentences, recipe: dict,
+                   seeds: tuple[int, ...] = SEEDS) -> Iterator[tuple[str, dict, list[TaIDPT]]]:
+    "Each loss at the rate that is best on held-out sentences"
+    for name, loss in losses(train.texts.labels).items():
+        tried = {}
+        for rate in RATES:
+            settings = recipe | dict(loss=loss, lr=rate)
+            tried[rate] = learn_prompts(clip, *train, seeds[0], **settings)
+        best = max(RATES, key=lambda rate: sentence_map(tried[rate], held))
+        settings = dict(loss=loss, lr=best)
+        others = [learn_prompts(clip, *train, seed, **recipe | settings) for seed in seeds[1:]]
+        yield f'loss {name}', settings, [tried[best], *others]
+
+
 def learned_settings(clip: FrozenCLIP, classes: ClassSet, recipe: dict,
                      seeds: tuple[int, ...] = SEEDS) -> Iterator[tuple[str, dict, list[TaIDPT]]]:
     "What changes, with which settings, and the prompts of each seed"
@@ -129,14 +143,7 @@ def learned_settings(clip: FrozenCLIP, classes: ClassSet, recipe: dict,
         settings = dict(scale=scale)
         yield f'scale {scale:g}', settings, learned(both, settings)
 
-    for name, loss in losses(both.texts.labels).items():
-        tried = {}
-        for rate in RATES:
-            tried[rate] = learn_prompts(clip, *both, seeds[0], **recipe | dict(loss=loss, lr=rate))
-        best = max(RATES, key=lambda rate: sentence_map(tried[rate], held))
-        settings = dict(loss=loss, lr=best)
-        others = [learn_prompts(clip, *both, seed, **recipe | settings) for seed in seeds[1:]]
-        yield f'loss {name}', settings, [tried[best], *others]
+    yield from learned_losses(clip, both, held, recipe, seeds)
 
 
 def main(*names: str):
