@@ -22,7 +22,7 @@ from taidpt.files import DATA
 from taidpt.text.captions import bundled_captions
 
 WEIGHTS, CONFIG = 'open_clip_model.safetensors', 'open_clip_config.json'
-COSINE = .4                                 # of both constants; that of CLIPs' means is between 0 and 1
+COSINE = .4                                 # of both constants
 
 
 def constants() -> tuple[torch.Tensor, torch.Tensor]:
@@ -50,8 +50,8 @@ def with_gap(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     photo, sentence = constants()
     of_photos, of_sentences = mean_lengths()
     state['visual.head.proj.bias'] += of_photos*photo
-    # A normed layer, x = γn + β, has n of mean 0. So the sum of (x − β)/γ is 0, and that of x/γ is
-    # the same number for every x: that of β/γ
+    # A normed layer, x = γn + β, has n of mean 0. So (x − β)/γ sums to 0, and x/γ sums to the same
+    # number for every x: the sum of β/γ
     over_gamma = 1/state['ln_final.weight']
     fixed_sum = over_gamma @ state['ln_final.bias']
     state['text_projection'] += torch.outer(over_gamma/fixed_sum, of_sentences*sentence)

@@ -36,7 +36,8 @@ TWICE = PAPER | {'scale': 2*PAPER['scale'], 'tau_text': .02/2, 'tau_image': .025
 CASES = 'original', 'gap', 'gap, scores doubled'
 
 
-def learned(clip: FrozenCLIP, classes: ClassSet, recipe: dict) -> Iterator[tuple[str, list[TaIDPT]]]:
+def learned(clip: FrozenCLIP, classes: ClassSet,
+            recipe: dict) -> Iterator[tuple[str, list[TaIDPT]]]:
     "Prompts of each loss, in the order of the seeds"
     named = NounFilter(classes).label(bundled_captions(), progress=False)
     train, held = captions(named)

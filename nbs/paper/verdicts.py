@@ -1,5 +1,5 @@
-"""Whether a claim holds: Student's t, Holm's correction, and the smallest gain that a test could have
-seen. Where a claim holds is a pair of numbers, between which the difference must lie."""
+"""Whether a claim holds: Student's t, Holm's correction, and the smallest gain that a test could
+have seen. Where a claim holds is a pair of numbers, between which the difference must lie."""
 from typing import NamedTuple
 
 import numpy as np
