@@ -41,7 +41,7 @@ def mean_lengths() -> tuple[float, float]:
     pixels = torch.stack([clip.preprocess(image) for image in images])
     tokens = clip.tokenize(list(islice(bundled_captions(), 500)))
     photos, sentences = clip.model.encode_image(pixels), clip.model.encode_text(tokens)
-    return photos.norm(dim=1).mean(), sentences.norm(dim=1).mean()
+    return photos.norm(dim=1).mean().item(), sentences.norm(dim=1).mean().item()
 
 
 def with_gap(state: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -6,8 +6,8 @@ FOLDER is where `gap_clip.py` has written the CLIP, and DATA has the folders of 
 `build_evidence.py` names. All get the same effort: the paper's recipe, the same sentences and
 seeds, and for each loss the learning rate that is best on held-out sentences. With the embedded
 CLIP these prompts are there already, in `evidence/prompts`. With the gap, differences of cosines
-are half as large; so a third set of prompts learns from scores that are twice as large again, and
-nothing but the constant is left of the gap. The scores are stored in
+are half as large; so a third set of prompts learns from doubled scores, and nothing but the
+constant is left of the gap. The scores are stored in
 `evidence/scores/gap_losses.npz`."""
 import sys
 from collections.abc import Iterator
@@ -18,21 +18,20 @@ from taidpt.classes import VOC2007, ClassSet
 from taidpt.clip import FrozenCLIP, load_clip
 from taidpt.encode import encode_images, encode_texts
 from taidpt.learner import TaIDPT
-from taidpt.metrics import DRAWS, Measured
+from taidpt.metrics import Measured
 from taidpt.nounfilter import NounFilter
 from taidpt.text.captions import bundled_captions
 from taidpt.texts import template_sentences
-from taidpt.wrappers import Centred
 
 from development import PAPER
-from evidence import FOLDER, SLICE
+from evidence import FOLDER
 from learn_settings import SEEDS, Sentences, captions, learned_losses
-from score_clips import photo_sets
+from score_clips import both_forms, label_arrays, photo_sets, shown_classes, stored_results
 from sentence_prompts import load_settings
 
 FILE = FOLDER/'scores'/'gap_losses.npz'
 # Scores twice as large, in the loss and where parts are pooled
-TWICE = PAPER | {'scale': 2*PAPER['scale'], 'tau_text': .02/2, 'tau_image': .025/2}
+DOUBLED = PAPER | {'scale': 2*PAPER['scale'], 'tau_text': .02/2, 'tau_image': .025/2}
 CASES = 'original', 'gap', 'gap, scores doubled'
 
 
@@ -56,38 +55,28 @@ def stored(clip: FrozenCLIP, classes: ClassSet) -> Iterator[tuple[str, list[TaID
 
 def main(data: Path, folder: Path):
     classes = VOC2007.spelled_naturally()
-    sets, arrays = photo_sets(data, classes), {}
-    shown = {place: labelled.labels.any(0) for place, labelled in sets.items()}
-    for place, labelled in sets.items():
-        arrays[f'{place}/labels'] = labelled.labels[:, shown[place]].numpy()
+    sets = photo_sets(data, classes)
+    shown, arrays = shown_classes(sets), label_arrays(sets)
     original, gap = load_clip(device='cpu'), load_clip(folder/'gap', device='cpu')
-    cases = (original, stored(original, classes)), (gap, learned(gap, classes, PAPER)), (
-        gap, learned(gap, classes, TWICE))
-    for case, (clip, prompts) in zip(CASES, cases):
+    prompts = {
+        'original': (original, stored(original, classes)),
+        'gap': (gap, learned(gap, classes, PAPER)),
+        'gap, scores doubled': (gap, learned(gap, classes, DOUBLED))}
+    for case in CASES:
+        clip, of_losses = prompts[case]
         features = {place: encode_images(clip, labelled.images, progress=False)
                     for place, labelled in sets.items()}
-        for name, models in prompts:
+        for name, models in of_losses:
             loss = name.removeprefix('loss ')
             for model in models:
-                for form, kind in (('raw', model), ('centred', Centred(model))):
-                    for place, store in features.items():
-                        scores = kind.predict(store, progress=False)[:, shown[place]]
-                        key = f'{case}/{place}/{loss}/{form}/{model.seed}'
-                        arrays[key] = scores.half().numpy()
+                for place, form, scores in both_forms(model, features, shown):
+                    arrays[f'{case}/{place}/{loss}/{form}/{model.seed}'] = scores
     np.savez_compressed(FILE, **arrays)
 
 
 def results() -> dict[tuple[str, str, str, str], Measured]:
     "What prompts reach by case, loss, form and set of photos, with all seeds"
-    runs = {}
-    with np.load(FILE) as file:
-        labels = {key.partition('/')[0]: file[key] for key in file if key.endswith('/labels')}
-        for key in file:
-            if key.endswith('/labels'): continue
-            case, place, loss, form, _ = key.split('/')
-            runs.setdefault((case, loss, form, place), []).append(file[key].astype(np.float32))
-    draws = 20 if SLICE else DRAWS
-    return {key: Measured(labels[key[-1]], scores, draws=draws) for key, scores in runs.items()}
+    return stored_results(FILE)
 
 
 if __name__ == '__main__': main(*map(Path, sys.argv[1:]))

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import torch
 import torch.nn.functional as F
 from taidpt.baselines.concepts import TextConcepts, TextLinear
 from taidpt.classes import VOC2007, ClassSet
@@ -118,6 +119,26 @@ def cosines(photos: FeatureStore, sentences: FeatureStore) -> list[float]:
     return [float(x) for x in (*among, means[0] @ means[1], (means[0] - means[1]).norm())]
 
 
+def shown_classes(sets: dict[str, LabeledImages]) -> dict[str, torch.Tensor]:
+    return {place: labelled.labels.any(0) for place, labelled in sets.items()}
+
+
+def label_arrays(sets: dict[str, LabeledImages]) -> dict[str, np.ndarray]:
+    "Labels of the classes that each set shows"
+    shown = shown_classes(sets)
+    return {f'{place}/labels': labelled.labels[:, shown[place]].numpy()
+            for place, labelled in sets.items()}
+
+
+def both_forms(model: Model, features: dict[str, FeatureStore], shown: dict[str, torch.Tensor]
+               ) -> Iterator[tuple[str, str, np.ndarray]]:
+    "A set of photos, raw or centred, and a model's scores of the classes that the set shows"
+    for form, kind in (('raw', model), ('centred', Centred(model))):
+        for place, store in features.items():
+            scores = kind.predict(store, progress=False)[:, shown[place]]
+            yield place, form, scores.half().numpy()
+
+
 def scored(clip: FrozenCLIP, data: Path) -> dict[str, np.ndarray]:
     "Scores in half precision, by set of photos, method, form and seed, with labels and classes"
     classes = VOC2007.spelled_naturally()
@@ -126,16 +147,13 @@ def scored(clip: FrozenCLIP, data: Path) -> dict[str, np.ndarray]:
                 for place, labelled in sets.items()}
     sentences = encode_texts(clip, list(bundled_captions())[:3000], progress=False)
     arrays = {'cosines': np.array(cosines(features['Flickr8k'], sentences))}
-    for place, labelled in sets.items():
-        shown = labelled.labels.any(0)
-        arrays[f'{place}/labels'] = labelled.labels[:, shown].numpy()
-        arrays[f'{place}/classes'] = np.array(classes.names)[shown.numpy()]
+    shown = shown_classes(sets)
+    arrays |= label_arrays(sets)
+    for place in sets:
+        arrays[f'{place}/classes'] = np.array(classes.names)[shown[place].numpy()]
     for method, seed, model in methods(clip, classes):
-        for form, kind in (('raw', model), ('centred', Centred(model))):
-            for place, store in features.items():
-                shown = sets[place].labels.any(0)
-                scores = kind.predict(store, progress=False)[:, shown]
-                arrays[f'{place}/{method}/{form}/{seed}'] = scores.half().numpy()
+        for place, form, scores in both_forms(model, features, shown):
+            arrays[f'{place}/{method}/{form}/{seed}'] = scores
         print(f'{time.process_time():.0f} s of processor: {method}, seed {seed}', flush=True)
     return arrays
 
@@ -152,15 +170,22 @@ def file_of_scores(name: str) -> Path: return FOLDER/'scores'/f'clip_{name}.npz'
 
 def clip_results(name: str) -> dict[tuple[str, str, str], Measured]:
     "What a CLIP reaches by method, form and set of photos, with all seeds"
+    return stored_results(file_of_scores(name))
+
+
+def stored_results(path: Path) -> dict[tuple[str, ...], Measured]:
+    """What a file of scores gives. An array `.../PLACE/METHOD/FORM/SEED` is a run of
+    `(..., METHOD, FORM, PLACE)`"""
     runs, labels = {}, {}
-    with np.load(file_of_scores(name)) as file:
+    with np.load(path) as file:
         for key in file:
             if key.count('/') < 3: continue                         # no scores
-            place, method, form, _ = key.split('/')
+            *case, place, method, form, _ = key.split('/')
             labels[place] = file[f'{place}/labels']
-            runs.setdefault((method, form, place), []).append(file[key].astype(np.float32))
+            run = file[key].astype(np.float32)
+            runs.setdefault((*case, method, form, place), []).append(run)
     draws = 20 if SLICE else DRAWS
-    return {key: Measured(labels[key[2]], scores, draws=draws) for key, scores in runs.items()}
+    return {key: Measured(labels[key[-1]], scores, draws=draws) for key, scores in runs.items()}
 
 
 if __name__ == '__main__': main(sys.argv[1], *map(Path, sys.argv[2:]))

@@ -26,6 +26,16 @@ class Estimate(NamedTuple):
         return Interval(*map(float, (self.value, self.value - half, self.value + half)))
 
 
+def standard_error(interval, df=np.inf):
+    return (interval.high - interval.low)/2/student.ppf(.975, df)
+
+
+def mean_of_sets(values, errors, df=np.inf):
+    "The mean difference, in which each set of photos counts once (Bonett 2009)"
+    error = np.sqrt(np.sum(np.square(errors)))/len(values)
+    return Estimate(np.mean(values), error, df)
+
+
 def p_value(estimate, holds):
     "Of the nearer end of where a claim holds, two-sided; and whether the estimate lies inside"
     inside = min(estimate.value - holds[0], holds[1] - estimate.value)
