@@ -86,10 +86,12 @@ def _drawn_weights(n:int, draws:int=DRAWS)->np.ndarray: # draws × n
     "How often each of n images is drawn, whatever is measured on them."
     return np.random.default_rng(0).multinomial(n, np.full(n, 1/n), draws).astype(np.float32)
 
+def _ap_by_class(y, s, weights): # N × C bool, N × C scores, N × B -> B × C; NaN as above
+    return np.stack([_weighted_ap(*of_class, weights) for of_class in zip(y.T, s.T)], 1)
+
 def _bootstrap_ap(y, s, draws=DRAWS): # N × C bool, N × C scores -> draws × C; NaN as above
     "Average precision of each class on images drawn with replacement."
-    weights = np.ascontiguousarray(_drawn_weights(len(y), draws).T)
-    return np.stack([_weighted_ap(*of_class, weights) for of_class in zip(y.T, s.T)], 1)
+    return _ap_by_class(y, s, np.ascontiguousarray(_drawn_weights(len(y), draws).T))
 
 # %% ../nbs/07_metrics.ipynb #11-interval
 class Interval(NamedTuple):
@@ -130,10 +132,12 @@ class Measured:
         if not self.labels.any():
             raise ValueError('no image that was read shows any class')
         self.runs = runs[:, self.read]
+        if not np.isfinite(self.runs).all(): raise ValueError('some scores are not finite numbers')
         self.names = range(runs.shape[2]) if names is None else names
         self.draws = draws
         self.counts = self.labels.sum(0).tolist()
-        ap = np.array([average_precision(self.labels, run) for run in self.runs])
+        once = np.ones((len(self.labels), 1))               # each image: scikit-learn's value
+        ap = np.concatenate([_ap_by_class(self.labels, run, once) for run in self.runs])
         self.map_by_run = np.nanmean(ap, 1).tolist()
         self._ap = ap.mean(0)
 
