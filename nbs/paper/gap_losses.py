@@ -62,8 +62,7 @@ def main(data: Path, folder: Path):
         'original': (original, stored(original, classes)),
         'gap': (gap, learned(gap, classes, PAPER)),
         'gap, scores doubled': (gap, learned(gap, classes, DOUBLED))}
-    for case in CASES:
-        clip, of_losses = prompts[case]
+    for case, (clip, of_losses) in prompts.items():
         features = {place: encode_images(clip, labelled.images, progress=False)
                     for place, labelled in sets.items()}
         for name, models in of_losses:
