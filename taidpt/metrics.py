@@ -136,7 +136,7 @@ class Measured:
         self.names = range(runs.shape[2]) if names is None else names
         self.draws = draws
         self.counts = self.labels.sum(0).tolist()
-        once = np.ones((len(self.labels), 1))               # each image: scikit-learn's value
+        once = np.ones((len(self.labels), 1))               # each image counts once
         ap = np.concatenate([_ap_by_class(self.labels, run, once) for run in self.runs])
         self.map_by_run = np.nanmean(ap, 1).tolist()
         self._ap = ap.mean(0)
