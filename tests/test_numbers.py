@@ -388,8 +388,8 @@ SENTENCES = [                                     # page, {} for each number, th
     ('index', 'it is {} ({} to {}) ahead of these',
      lambda: of_training('untrained', 'centred', 'Flickr8k')),
     ('tutorials/learn', 'before each name, have {} here', [result('Untrained').mAP]),
-    ('tutorials/learn', ("the paper's recipe reach {}, untrained ones as well, and handwritten ones "
-                         'with both branches {}.'),
+    ('tutorials/learn', ("the paper's recipe reach {}, untrained ones as well, and handwritten "
+                         'ones with both branches {}.'),
      [result(RECIPE, variant='centred').mAP, result(ZERO[1], variant='centred').mAP]),
     ('04_scores', 'it adds {} points ({} to {}) to the classes other than the large animals',
      lambda: kept_by('table1', 'DPT over zero-shot, others')),
