@@ -9,7 +9,7 @@ __all__ = ['DRAWS', 'as_array', 'as_labels', 'average_precision', 'mean_average_
 # %% ../nbs/07_metrics.ipynb #11-002
 import warnings
 from collections.abc import Sequence
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -72,26 +72,29 @@ def _weighted_ap(y, s, weights): # N bool, N scores, N × B -> B; NaN where no p
     "Average precision in percent of a class with weighted images, for B weightings at once."
     order = np.argsort(-s)
     y, falling, w = y[order], -s[order], weights[order]
-    levels, count = np.unique(falling[y], return_counts=True)       # scores of positives
-    passed = w.cumsum(0)[np.searchsorted(falling, levels, 'right') - 1]
-    positives = w[y].cumsum(0)[count.cumsum() - 1]
-    right = np.diff(positives, axis=0, prepend=0)                       # at each of these scores
+    levels, first = np.unique(falling[y], return_index=True)        # scores of positives
+    ends = np.searchsorted(falling, levels, 'right')                # ranks, past each of them
+    starts = np.concatenate([[0], ends])[:-1]
+    right = np.add.reduceat(w[y], first).astype(float)              # weight of positives, by level
+    passed = np.add.reduceat(w[:ends.max(initial=0)], starts).cumsum(0)
     with np.errstate(invalid='ignore'):
-        return 100*np.nansum(right*positives/passed, 0) / right.sum(0)
+        return 100*np.nansum(right*right.cumsum(0)/passed, 0) / right.sum(0)
 
 # %% ../nbs/07_metrics.ipynb #11-boot-3
 DRAWS:int = 500                              # of the images, for an interval
 
-def _drawn_weights(n:int, draws:int=DRAWS)->np.ndarray: # draws × n
+@lru_cache(1)                                # sets of scores are compared on the same images
+def _drawn_weights(n:int, draws:int=DRAWS)->np.ndarray: # n × draws
     "How often each of n images is drawn, whatever is measured on them."
-    return np.random.default_rng(0).multinomial(n, np.full(n, 1/n), draws).astype(np.float32)
+    drawn = np.random.default_rng(0).multinomial(n, np.full(n, 1/n), draws)
+    return drawn.T.astype(np.float32, order='C')
 
 def _ap_by_class(y, s, weights): # N × C bool, N × C scores, N × B -> B × C; NaN as above
     return np.stack([_weighted_ap(*of_class, weights) for of_class in zip(y.T, s.T)], 1)
 
 def _bootstrap_ap(y, s, draws=DRAWS): # N × C bool, N × C scores -> draws × C; NaN as above
     "Average precision of each class on images drawn with replacement."
-    return _ap_by_class(y, s, np.ascontiguousarray(_drawn_weights(len(y), draws).T))
+    return _ap_by_class(y, s, _drawn_weights(len(y), draws))
 
 # %% ../nbs/07_metrics.ipynb #11-interval
 class Interval(NamedTuple):
@@ -212,7 +215,7 @@ def precision_recall_f1(
     "Precision, recall and F1, per class (C; classes with a positive) and overall (O)."
     t = as_labels(tags) == 1
     y = as_labels(labels, *t.shape) == 1
-    weights = np.ones((1, len(y))) if draws is None else _drawn_weights(len(y), draws)
+    weights = np.ones((1, len(y))) if draws is None else _drawn_weights(len(y), draws).T
     right = weights @ (y & t).astype(np.float32)                    # B × C, like the next two
     given = weights @ t.astype(np.float32)
     wanted = weights @ y.astype(np.float32)
