@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+gc.disable()                                     # while modules are imported: what they make stays
 ROOT = Path(__file__).resolve().parent.parent
 # A second device slows all of its process: tests/test_gpu.py runs these in their own
 collect_ignore = [] if 'TAIDPT_DEVICE' in os.environ else ['test_device.py']
@@ -27,10 +28,10 @@ os.environ['PYTHONPATH'] = os.pathsep.join(python_path)
 
 # What a forked process finds loaded
 LOADED = [
-    'torch', 'torchvision', 'torch.utils.data', 'open_clip', 'timm', 'sklearn.metrics',
+    'conftest', 'torch', 'torchvision', 'torch.utils.data', 'open_clip', 'timm', 'sklearn.metrics',
     'matplotlib.pyplot', 'nltk', 'pyarrow.parquet', 'safetensors.torch',
     'fastcore.test', 'nbdev.test', 'nbdev.showdoc', 'matplotlib_inline.backend_inline',
-    'taidpt.all', 'conftest', 'factories_preloaded',
+    'taidpt.all', 'factories_preloaded',
 ]
 
 
@@ -47,6 +48,13 @@ def run(*command, cwd=ROOT, timeout=900, **env) -> subprocess.CompletedProcess:
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     print(' '.join(words), done.stdout, sep='\n')
     return done
+
+
+def collect_rarely():
+    "What is loaded stays: do not look at it again for what can be freed"
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
+    gc.enable()
 
 
 def forked(function, *args, log) -> int:
@@ -68,8 +76,7 @@ def forked(function, *args, log) -> int:
 
 def alone(log, function, *args):
     "End the process with what a function gives; its output is in a file"
-    gc.freeze()                                  # what is loaded stays: do not look at it again
-    gc.set_threshold(50_000, 20, 20)
+    collect_rarely()
     multiprocessing.set_start_method(None, force=True)     # what a program has without all this
     out = os.open(log, os.O_WRONLY | os.O_CREAT)
     for stream in (sys.stdout, sys.stderr): os.dup2(out, stream.fileno())
@@ -81,11 +88,13 @@ def alone(log, function, *args):
 def run_page(path, precision='float32', tf32=False) -> bool:
     """Whether a cell of a notebook fails, run from top to bottom; cells flagged `cuda` on a GPU, or
     on the second device, where a CLIP has the precision that is asked for"""
+    from matplotlib import pyplot
     from matplotlib_inline.config import InlineBackend
     from nbdev.config import get_config
     from nbdev.test import test_nb
-    # else each figure is drawn twice, to cut off its margins
+    # else each figure is drawn again to cut off its margins, and once more after its cell
     InlineBackend.instance().print_figure_kwargs = {'bbox_inches': None}
+    pyplot.install_repl_displayhook = lambda: None
     # of a slice, 8 of the 80 templates
     if path.parent.name == 'paper':
         from taidpt import texts
@@ -275,6 +284,7 @@ def pytest_xdist_make_scheduler(config, log):
 
 def pytest_collection_modifyitems(items):
     "What takes long comes first: the site, then the pages"
+    collect_rarely()
     for item in items:
         # on a busy machine Chromium misses a frame now and then; a fault of ours comes again
         if {'browser', 'served'} & set(item.fixturenames):
