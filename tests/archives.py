@@ -114,6 +114,7 @@ def serving(folder: Path):
         server.folder = folder
         server.address = f'http://127.0.0.1:{server.server_port}'
         server.asked = []
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+        often = 0.01                     # it looks whether it is to stop
+        threading.Thread(target=server.serve_forever, args=[often], daemon=True).start()
         yield server
         server.shutdown()
