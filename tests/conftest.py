@@ -237,10 +237,11 @@ def quicken(m: pytest.MonkeyPatch):
     from taidpt import clip, model_files, texts
     from taidpt.baselines import concepts
     from taidpt.paper import reproduce
+    from taidpt.text import captions
     load = cache(clip.load_clip)
-    captions = list(concepts.bundled_captions())[::12]
+    some = list(captions.bundled_captions())[::12]
     m.setattr(texts, 'TEMPLATES', texts.TEMPLATES[:2])
-    m.setattr(concepts, 'bundled_captions', lambda: captions)
+    for module in (captions, concepts): m.setattr(module, 'bundled_captions', lambda: some)
     for module in (clip, model_files, concepts, reproduce): m.setattr(module, 'load_clip', load)
     keep_features(m)
 

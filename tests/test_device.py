@@ -5,7 +5,7 @@ import pytest
 import fake_device
 import torch
 from fake_device import counting
-from taidpt import learner, training
+from taidpt import starts, training
 from taidpt.all import (
     CoOp, DualCoOp, Rescored, TaIDPT, TextConcepts, TextLinear, TipAdapter, ZeroShotCLIP,
     bundled_photos, calibrate, encode_images, encode_texts, load_clip, load_model)
@@ -116,7 +116,7 @@ def test_features_are_the_same():
 @pytest.mark.parametrize('name', MODELS)
 def test_models_are_the_same(name, tmp_path, monkeypatch):
     "Scores, maps, and what a file gives on either device"
-    monkeypatch.setattr(learner, 'range', lambda n: range(2), raising=False)    # of 100 steps
+    monkeypatch.setattr(starts, 'range', lambda n: range(2), raising=False)     # of 100 steps
     models = theirs, ours = [MODELS[name](on) for on in DEVICES]
     branches = [model.predict_branches(few(), **QUIET) for model in models]
     for both in zip(*branches, strict=True): same(*both)
