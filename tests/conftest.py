@@ -15,6 +15,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 gc.disable()                                     # while modules are imported: what they make stays
+os.environ.setdefault('OMP_NUM_THREADS', '1')    # a process with more threads may not be forked
 ROOT = Path(__file__).resolve().parent.parent
 # A second device slows all of its process: tests/test_gpu.py runs these in their own
 collect_ignore = [] if 'TAIDPT_DEVICE' in os.environ else ['test_device.py']
