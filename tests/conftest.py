@@ -240,9 +240,9 @@ def quicken(m: pytest.MonkeyPatch):
     from taidpt.paper import reproduce
     from taidpt.text import captions
     load = cache(clip.load_clip)
-    some = list(captions.bundled_captions())[::12]
+    twelfth = list(captions.bundled_captions())[::12]
     m.setattr(texts, 'TEMPLATES', texts.TEMPLATES[:2])
-    for module in (captions, concepts): m.setattr(module, 'bundled_captions', lambda: some)
+    for module in (captions, concepts): m.setattr(module, 'bundled_captions', lambda: twelfth)
     for module in (clip, model_files, concepts, reproduce): m.setattr(module, 'load_clip', load)
     keep_features(m)
 
