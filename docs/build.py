@@ -835,7 +835,11 @@ def reference_page(links: Links):
         text += '\n'
     others = beside_the_menu()
     rows = [f'- [{title_of(page)}](../{page}.ipynb)\n' for page in others if page not in explained]
-    if rows: text += '## Further pages\n\n' + ''.join(rows) + '\n'
+    for name in root_files:
+        title = (root/name).read_text(encoding='utf-8').splitlines()[0].removeprefix('# ')
+        rows.append(f'- [{title}](../{name.lower()})\n')
+        others.append(Path(name).stem.lower())
+    text += '## Further pages\n\n' + ''.join(rows) + '\n'
     text += toctree('', [*(f'/{page}' for page in others), *listed])
     (pages/'reference/index.md').write_text(text, encoding='utf-8')
 
@@ -844,8 +848,7 @@ def contents() -> str:
     "The site's table of contents"
     rows = {title: entries(patterns) for title, patterns in sections.items()}
     rows['Use it'].insert(0, 'try')
-    stems = [Path(name).stem.lower() for name in root_files]
-    rows['Reference'] = ['reference/index', *stems, 'site']
+    rows['Reference'] = ['reference/index', 'site']
     return ''.join(toctree(title, names) for title, names in rows.items())
 
 
