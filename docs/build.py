@@ -805,8 +805,9 @@ def by_folder() -> dict[str, list[str]]:
 
 def title_of(page: str) -> str:
     "The title of a notebook of nbs/"
-    first, *_ = nbformat.read(nbs/f'{page}.ipynb', as_version=4).cells
-    return first.source.splitlines()[0].removeprefix('# ')
+    cells = nbformat.read(nbs/f'{page}.ipynb', as_version=4).cells
+    opening = next(cell for cell in cells if cell.source.startswith('# '))
+    return opening.source.splitlines()[0].removeprefix('# ')
 
 
 def beside_the_menu() -> list[str]:

@@ -123,6 +123,8 @@ def test_reference_of_the_site(site):
     scores = read(site/'reference/scores.html')
     for part in ('tau_s', '0.02', '../04_scores.html'): assert part in scores
     assert 'href="predict.html#class-model"' in read(site/'reference/learner.html')
+    listed = read(site/'reference/index.html')
+    for title in ('Training the embedded CLIP', 'Changelog'): assert f'>{title}</' in listed
 
 
 def has_picture(cell) -> bool:
