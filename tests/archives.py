@@ -6,6 +6,7 @@ import tarfile
 import threading
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -114,7 +115,7 @@ def serving(folder: Path):
         server.folder = folder
         server.address = f'http://127.0.0.1:{server.server_port}'
         server.asked = []
-        often = 0.01                     # it looks whether it is to stop
-        threading.Thread(target=server.serve_forever, args=[often], daemon=True).start()
+        serve = partial(server.serve_forever, poll_interval=0.01)       # so that it stops at once
+        threading.Thread(target=serve, daemon=True).start()
         yield server
         server.shutdown()
