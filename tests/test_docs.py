@@ -110,11 +110,12 @@ def test_a_page_has_one_next(site):
     pages = 0
     for page in site.rglob('*.html'):
         text = read(page)
-        told = re.search(r'<strong>Next:</strong>.*?href="([^"#]+)', text, flags=re.DOTALL)
-        if not told: continue
+        last_line = re.search(r'<strong>Next:</strong>.*?href="([^"#]+)', text, flags=re.DOTALL)
+        if not last_line: continue
         foot = re.search(r'class="next-page" href="([^"]+)"', text)
         pages += 1
-        if told[1] != foot[1]: wrong.append(f'{page.name}: {told[1]}, and {foot[1]}')
+        if last_line[1] != foot[1]:
+            wrong.append(f'{page.name}: {last_line[1]}, and {foot[1]}')
     assert pages > 20
     assert not wrong, '\n'.join(wrong)
 
