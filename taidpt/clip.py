@@ -89,10 +89,10 @@ class FrozenCLIP:
 
     def tokenize(self,
         texts:str|Sequence[str], # one text, or N
-        context_length:int|None=None, # J, to cut them to; None: the CLIP's own, e.g. 77
-    ) -> Tensor: # N × J token ids, on the CLIP's device
+        **options, # of the tokenizer, such as context_length=32
+    ) -> Tensor: # N × J token ids, on the CLIP's device; J is 77, or what the options say
         "Cut texts into tokens."
-        return self.tokenizer(texts, context_length).to(self.device)
+        return self.tokenizer(texts, **options).to(self.device)
 
     def eot_positions(self, tokens:Tensor) -> Tensor: # N × J token ids -> N
         "The end of each sentence; `ValueError` for one without."
