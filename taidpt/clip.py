@@ -46,7 +46,7 @@ class FrozenCLIP:
         self.text_tower = TextTower(model, tokenizer)
         self.text = self.text_tower.text                        # open_clip's
         model.visual.to(memory_format=torch.channels_last)      # faster convolutions
-        self.tokenize = self.tokenizer = tokenizer
+        self.tokenizer = tokenizer
         self.preprocess = preprocess
         self.name = name
         self.origin = origin
@@ -86,6 +86,13 @@ class FrozenCLIP:
         by = f', images by {self.precision}' if self.tower else ''
         return (f'{type(self).__name__}({self.name or type(self.model).__name__}: D={self.dim}, '
                 f'W={self.width}, {self.context_length} tokens, {self.dtype}, {self.device}{by})')
+
+    def tokenize(self,
+        texts:str|Sequence[str], # one text, or N
+        **options, # of the tokenizer, such as context_length=32
+    ) -> Tensor: # N × J token ids, on the CLIP's device; J is 77, or what the options say
+        "Cut texts into tokens."
+        return self.tokenizer(texts, **options).to(self.device)
 
     def eot_positions(self, tokens:Tensor) -> Tensor: # N × J token ids -> N
         "The end of each sentence; `ValueError` for one without."
@@ -143,7 +150,7 @@ class FrozenCLIP:
         kept, rows = self._rows
         if kept != wanted:
             rows = PromptRows.lay_out(
-                classnames, self.text_tower, self.tokenize, self.eot_positions, n_ctx)
+                classnames, self.text_tower, self.tokenizer, self.eot_positions, n_ctx)
             rows = PromptRows(*(t.to(self.device) for t in rows))
             self._rows = wanted, rows
         return rows

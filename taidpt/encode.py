@@ -25,7 +25,7 @@ from .files import progress_bar, text_list
 # %% ../nbs/encode.ipynb #e2f2cb40
 def _sentence_features(clip:FrozenCLIP, texts:Sequence[str], bar) -> dict[str, Tensor]:
     "h and H of some sentences; those of similar length go through the encoder together."
-    tokens = clip.tokenize(texts)
+    tokens = clip.tokenizer(texts)                          # on the CPU: batches go to the device
     lengths = clip.eot_positions(tokens) + 1
     h = torch.empty(len(texts), clip.dim, dtype=torch.half)
     H = [None]*len(texts)

@@ -58,7 +58,7 @@ class PromptLearner(nn.Module):
     @torch.no_grad()
     def begin_at(self, text:str) -> None: # of M tokens, such as 'a photo of a'
         "Put all contexts at the word vectors of a text; `ValueError` for another number of them."
-        tokens = self.clip.tokenize([text]).to(self.clip.device)
+        tokens = self.clip.tokenize(text)
         end = self.clip.eot_positions(tokens).item()
         tower = self.clip.text_tower
         words = tower.embedding(tokens[0, tower.start:end])
