@@ -78,14 +78,14 @@ def test_the_command_lists_and_refuses(root, capsys):
 
 
 def test_readers_name_these_archives(root):
-    "The error for a missing file names the archive that brings it"
+    "The error for a missing file names the address of the archive that brings it"
     for name, call in (
         ('coco', read_coco), ('voc2007', read_voc2007), ('nuswide', read_nuswide),
         ('captions', lambda root: read_sentences(root, 'coco')),
         ('narratives', lambda root: read_sentences(root, 'nuswide')),
     ):
         with pytest.raises(FileNotFoundError) as error: call(root)
-        assert any(archive.name in str(error.value) for archive in DATA_SETS[name].archives)
+        assert any(archive.url in str(error.value) for archive in DATA_SETS[name].archives)
 
 
 @pytest.mark.parametrize('ranges', [True, False])

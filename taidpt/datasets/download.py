@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 from zipfile import ZipFile
 
+from .benchmarks import COCO_URL, NARRATIVES_URL, NUS_URL, VOC_URL
 from ..files import progress_bar, text_list
 
 # %% ../../nbs/datasets/download.ipynb #dl-archive
@@ -60,44 +61,40 @@ class DataSet:
     to_ask_for: str = '' # what no server offers, and where to ask
 
 # %% ../../nbs/datasets/download.ipynb #dl-sets
-_VOC = 'https://thor.robots.ox.ac.uk/pascal/VOC/voc2007/'
-_COCO = 'http://images.cocodataset.org/'
-_NARRATIVES = 'https://storage.googleapis.com/localized-narratives/annotations/'
-_NUS = 'https://lms.comp.nus.edu.sg/wp-content/uploads/2019/research/nuswide/'
-
 _VOC_ARCHIVES = (
     Archive(
-        f'{_VOC}VOCtrainval_06-Nov-2007.tar', '',
+        f'{VOC_URL}VOCtrainval_06-Nov-2007.tar', '',
         ('VOCdevkit/VOC2007/ImageSets/Main/trainval.txt',),
         460_032_000, '7d8cd951101b0957ddfd7a530bdc8a94f06121cfc1e511bb5937e973020c7508'),
     Archive(
-        f'{_VOC}VOCtest_06-Nov-2007.tar', '',
+        f'{VOC_URL}VOCtest_06-Nov-2007.tar', '',
         ('VOCdevkit/VOC2007/ImageSets/Main/test.txt',),
         451_020_800, '6836888e2e01dca84577a849d339fa4f73e1e4f135d312430c4856b5609b4892'))
 _COCO_ARCHIVES = (
     Archive(
-        f'{_COCO}annotations/annotations_trainval2014.zip', 'COCO',
+        f'{COCO_URL}annotations/annotations_trainval2014.zip', 'COCO',
         ('COCO/annotations/instances_val2014.json',),
         252_872_794, '031296bbc80c45a1d1f76bf9a90ead27e94e99ec629208449507a4917a3bf009'),
     Archive(
-        f'{_COCO}zips/val2014.zip', 'COCO', ('COCO/val2014/COCO_val2014_000000391895.jpg',),
+        f'{COCO_URL}zips/val2014.zip', 'COCO', ('COCO/val2014/COCO_val2014_000000391895.jpg',),
         6_645_013_297, 'fe9be816052049c34717e077d9e34aa60814a55679f804cd043e3cbee3b9fde0'),
     Archive(
-        f'{_COCO}zips/train2014.zip', 'COCO', ('COCO/train2014/COCO_train2014_000000057870.jpg',),
+        f'{COCO_URL}zips/train2014.zip', 'COCO',
+        ('COCO/train2014/COCO_train2014_000000057870.jpg',),
         13_510_573_713, 'ede4087e640bddba550e090eae701092534b554b42b05ac33f0300b984b31775'))
 _CAPTIONS_ARCHIVE = Archive(
-    f'{_COCO}annotations/annotations_trainval2017.zip', 'COCO',
+    f'{COCO_URL}annotations/annotations_trainval2017.zip', 'COCO',
     ('COCO/annotations/captions_train2017.json',),
     252_907_541, '113a836d90195ee1f884e704da6304dfaaecff1f023f49b6ca93c4aaae470268')
 _SPOKEN = 'OpenImages/captions/open_images_train_v6_captions.jsonl'
 _NARRATIVES_FILE = Archive(
-    f'{_NARRATIVES}open_images_train_v6_captions.jsonl', 'OpenImages/captions',
+    f'{NARRATIVES_URL}open_images_train_v6_captions.jsonl', 'OpenImages/captions',
     (_SPOKEN, f'{_SPOKEN}.gz'), 130_000_000)
 _NUS_LISTS = (
-    Archive(f'{_NUS}ConceptsList.zip', 'NUSWIDE',
+    Archive(f'{NUS_URL}ConceptsList.zip', 'NUSWIDE',
             ('NUSWIDE/Concepts81.txt', 'NUSWIDE/ConceptsList/Concepts81.txt')),
-    Archive(f'{_NUS}ImageList.zip', 'NUSWIDE', ('NUSWIDE/ImageList/TestImagelist.txt',)),
-    Archive(f'{_NUS}Groundtruth.zip', 'NUSWIDE',
+    Archive(f'{NUS_URL}ImageList.zip', 'NUSWIDE', ('NUSWIDE/ImageList/TestImagelist.txt',)),
+    Archive(f'{NUS_URL}Groundtruth.zip', 'NUSWIDE',
             ('NUSWIDE/TrainTestLabels/Labels_zebra_Test.txt',
              'NUSWIDE/Groundtruth/TrainTestLabels/Labels_zebra_Test.txt')))
 
@@ -111,7 +108,7 @@ DATA_SETS = { # name -> its archives
     'nuswide': DataSet(
         "NUS-WIDE's lists and labels, and the narratives", (*_NUS_LISTS, _NARRATIVES_FILE),
         "NUS-WIDE's site offers no images. Its authors may send them to researchers who ask: "
-        f'{_NUS}NUS-WIDE.html. Unpack them to NUSWIDE/Flickr'),
+        f'{NUS_URL}NUS-WIDE.html. Unpack them to NUSWIDE/Flickr'),
     'captions': DataSet('Captions of MS-COCO train2017', (_CAPTIONS_ARCHIVE,)),
     'narratives': DataSet('Localized Narratives of Open Images V6', (_NARRATIVES_FILE,))}
 
