@@ -40,10 +40,10 @@ def test_nothing_in_a_checkpoint_is_executed(tmp_path):
 
 class PickledType(pa.ExtensionType):
     "A type as Ray's, which unpickles what a file says of it, and each value that is asked for"
-    def __init__(self, said=b''):
-        self.said = said
+    def __init__(self, metadata=b''):
+        self.metadata = metadata
         super().__init__(pa.binary(), 'tests.pickled')
-    def __arrow_ext_serialize__(self): return self.said
+    def __arrow_ext_serialize__(self): return self.metadata
     @classmethod
     def __arrow_ext_deserialize__(cls, storage_type, serialized):
         if serialized: pickle.loads(serialized)
