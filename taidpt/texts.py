@@ -6,6 +6,7 @@
 __all__ = ['TEMPLATES', 'LabeledTexts', 'template_sentences', 'cap_per_class', 'cap_unnamed']
 
 # %% ../nbs/texts.ipynb #69674800
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from dataclasses import dataclass, replace
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from .classes import ClassSet, as_classset
 from .files import DATA, reading, atomic_write
-from .text.captions import refuse_extension_types
+from .text.captions import open_parquet
 
 # %% ../nbs/texts.ipynb #89114e74
 @dataclass(repr=False, eq=False)
@@ -95,21 +96,19 @@ class LabeledTexts:
     @classmethod
     def load(cls, path:str|Path)->'LabeledTexts':
         "Read sentences back. Raises `FileNotFoundError`, or `ValueError` for any other file."
-        import pandas as pd
-        import pyarrow.parquet as pq
-        with reading(path):
-            refuse_extension_types(pq.read_schema(path))
-            table = pd.read_parquet(path)
-            if 'classes' not in table.attrs:
+        with reading(path), open(path, 'rb') as file:
+            table = open_parquet(file).read()
+            stored = table.schema.metadata or {}
+            metadata = json.loads(stored.get(b'PANDAS_ATTRS', '{}'))    # pandas' `attrs`
+            if 'classes' not in metadata:
                 raise ValueError('taidpt has not labelled its text')
-            metadata = dict(table.attrs)
             metadata['classes'] = ClassSet(**metadata['classes'])
             names = metadata['classes'].names
             rows = []
-            for present in map(set, table['labels']):
+            for present in map(set, table['labels'].to_pylist()):
                 rows.append([name in present for name in names])
             labels = torch.tensor(rows).view(-1, len(names))
-            return cls(table['text'], labels, **metadata)
+            return cls(table['text'].to_pylist(), labels, **metadata)
 
 # %% ../nbs/texts.ipynb #7dbe855f
 _lines = (DATA/'templates.txt').read_text(encoding='utf-8').splitlines()

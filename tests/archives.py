@@ -4,6 +4,7 @@ import re
 import shutil
 import tarfile
 import threading
+from collections.abc import Callable
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
@@ -67,6 +68,10 @@ def served_sets(folder: Path, address: str) -> dict[str, DataSet]:
             for name, data in DATA_SETS.items()}
 
 
+# (first byte that is asked for, the file) -> status, headers and body of an answer
+Lie = Callable[[int, bytes], tuple[int, dict, bytes]]
+
+
 class Server(ThreadingHTTPServer):
     "Serves a folder's files, and notes from which byte each was asked for"
     folder: Path
@@ -74,6 +79,7 @@ class Server(ThreadingHTTPServer):
     ranges = True  # whether it can begin in the middle of a file
     cut: int | None = None  # after so many bytes it breaks the next connection
     moved: str | None = None  # where it says that its files are
+    lie: Lie | None = None  # what it answers in place of the truth
     asked: list[tuple[str, int]]
 
 
@@ -89,22 +95,24 @@ class Handler(BaseHTTPRequestHandler):
             self.send_header('Location', server.moved)
             return self.end_headers()
         content = (server.folder/self.path[1:]).read_bytes()
+        version = f'"{sha256(content).hexdigest()}"'
         asked = re.fullmatch(r'bytes=(\d+)-', self.headers.get('Range', ''))
         start = int(asked[1]) if asked else 0
         server.asked.append((self.path[1:], start))
-        if start >= len(content): return self.send_error(416)
-        if asked and server.ranges:
-            self.send_response(206)
-            self.send_header('Content-Range', f'bytes {start}-{len(content) - 1}/{len(content)}')
-        else:
-            self.send_response(200)
-            start = 0
-        self.send_header('Content-Length', str(len(content) - start))
+        same = self.headers.get('If-Range', version) == version
+        if asked and server.ranges and same:
+            if start >= len(content): return self.send_error(416)
+            status, body = 206, content[start:]
+            headers = {'Content-Range': f'bytes {start}-{len(content) - 1}/{len(content)}'}
+        else: status, body, headers = 200, content, {}
+        headers |= {'ETag': version, 'Content-Length': len(body)}
+        if server.lie: status, headers, body = server.lie(start, content)
+        self.send_response(status)
+        for name, value in headers.items(): self.send_header(name, str(value))
         self.end_headers()
-        end = len(content) if server.cut is None else start + server.cut
+        body = body[:server.cut]
         server.cut = None
-        with suppress(ConnectionError):  # who asked has left
-            self.wfile.write(content[start:end])
+        with suppress(ConnectionError): self.wfile.write(body)  # who asked may have left
 
 
 @contextmanager

@@ -1,6 +1,9 @@
 """Files on Ray, in two processes: the same labels and scores as without, and the same errors."""
+import importlib
 import json
+import os
 import pickle
+from contextlib import suppress
 from unittest import mock
 
 import pandas as pd
@@ -11,7 +14,14 @@ import torch
 from conftest import ROOT
 from factories import Touch, clip
 
-from taidpt.all import VOC2007, NounFilter, ZeroShotCLIP, bundled_captions
+from taidpt.all import (
+    VOC2007,
+    LabeledTexts,
+    NounFilter,
+    ZeroShotCLIP,
+    bundled_captions,
+    read_captions,
+)
 from taidpt.apps.cluster import label_files, score_files
 from taidpt.files import digest
 
@@ -21,9 +31,11 @@ PHOTOS = sorted((ROOT/'taidpt/data/coco_demo/images').iterdir())[:4]
 
 @pytest.fixture(scope='module', autouse=True)
 def two_workers():
-    "A Ray of two processes on this machine, which is then used"
-    ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level='ERROR')
-    yield
+    "A Ray of two processes on this machine, which trusts files as Ray 2.49 to 2.54 do"
+    with mock.patch.dict(os.environ, RAY_DATA_AUTOLOAD_CLOUDPICKLE_TENSOR_METADATA='1'):
+        ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, logging_level='ERROR')
+        importlib.import_module('ray.data')                 # registers its types of columns
+        yield
     ray.shutdown()
 
 
@@ -59,19 +71,40 @@ def test_the_words_of_classes_are_prepared_once(tmp_path):
     assert rows[1:] == [[{'text': 'a dog', 'labels': ['dog']}], []] and build.call_count == 1
 
 
-@pytest.mark.parametrize('kind', ['arrow_pickled_object', 'arrow_tensor'])
-def test_a_worker_unpickles_nothing(kind, tmp_path):
-    "Neither what a column holds nor, in the Ray that settings.ini asks for, what its type says"
-    pickled = pickle.dumps(Touch(tmp_path/'ran'))
+def write_hostile(path, kind, ran):
+    "A parquet file of one column, of which Ray unpickles the values or what its type says"
+    pickled = pickle.dumps(Touch(ran))
     column = pa.array([pickled], pa.large_binary())
     if kind == 'arrow_tensor': column = pa.array([[1]], pa.list_(pa.int64()))
     metadata = {'ARROW:extension:name': f'ray.data.{kind}', 'ARROW:extension:metadata': pickled}
-    field = pa.field('caption', column.type, metadata=metadata)
-    (tmp_path/'captions').mkdir()
-    pq.write_table(pa.table([column], pa.schema([field])), tmp_path/'captions'/'a.parquet')
+    names = 'caption', 'text', 'labels', 'image_path'
+    fields = [pa.field(name, column.type, metadata=metadata) for name in names]
+    pq.write_table(pa.table([column]*len(names), pa.schema(fields)), path)
+
+
+@pytest.mark.parametrize('kind', ['arrow_pickled_object', 'arrow_tensor'])
+def test_no_reader_unpickles_a_column(kind, tmp_path):
+    "Here, in Ray's workers, and among the scores of an earlier run"
+    ran = tmp_path/'ran'
+    source = tmp_path/'captions'
+    source.mkdir()
+    hostile = source/'a.parquet'
+    write_hostile(hostile, kind, ran)
+    with suppress(TypeError): pd.read_parquet(hostile)
+    assert ran.exists()                     # what our readers must not do
+    ran.unlink()
+    for read in (lambda path: list(read_captions(path)), LabeledTexts.load):
+        with pytest.raises(ValueError, match=r'a\.parquet'): read(hostile)
     with pytest.raises(Exception, match=r'a\.parquet'):
-        label_files(VOC2007, tmp_path/'captions', tmp_path/'labels')
-    assert not (tmp_path/'ran').exists()
+        label_files(VOC2007, source, tmp_path/'labels')
+    model = tmp_path/'my.safetensors'
+    ZeroShotCLIP(clip(), VOC2007).save(model)
+    scores = tmp_path/'out'/digest([model.read_bytes()])
+    scores.mkdir(parents=True)
+    hostile.rename(scores/'0.parquet')
+    with pytest.raises(ValueError, match=r'0\.parquet'):
+        score_files(model, source, tmp_path/'out')
+    assert not ran.exists()
 
 
 def test_labels_that_are_there_stay(tmp_path):

@@ -5,6 +5,7 @@ import shutil
 import tarfile
 from collections import namedtuple
 from dataclasses import replace
+from pathlib import Path
 from zipfile import ZipFile
 
 import pytest
@@ -43,7 +44,7 @@ def fetch(root, *names, **options): fetch_data(names, root, progress=False, tell
 def files(root) -> list[str]:
     "All files of the data sets, without what is being fetched"
     paths = [path.relative_to(root) for path in root.rglob('*') if path.is_file()]
-    return sorted(file.as_posix() for file in paths if file.parts[0] != '.download')
+    return sorted(file.as_posix() for file in paths if not file.parts[0].startswith('.download'))
 
 
 def only(monkeypatch, archive, **changes):
@@ -78,14 +79,14 @@ def test_the_command_lists_and_refuses(root, capsys):
 
 
 def test_readers_name_these_archives(root):
-    "The error for a missing file names the archive that brings it"
+    "The error for a missing file names the address of the archive that brings it"
     for name, call in (
         ('coco', read_coco), ('voc2007', read_voc2007), ('nuswide', read_nuswide),
         ('captions', lambda root: read_sentences(root, 'coco')),
         ('narratives', lambda root: read_sentences(root, 'nuswide')),
     ):
         with pytest.raises(FileNotFoundError) as error: call(root)
-        assert any(archive.name in str(error.value) for archive in DATA_SETS[name].archives)
+        assert any(archive.url in str(error.value) for archive in DATA_SETS[name].archives)
 
 
 @pytest.mark.parametrize('ranges', [True, False])
@@ -114,14 +115,140 @@ def test_ctrl_c_keeps_what_was_fetched(server, root, monkeypatch, capsys):
     assert server.asked[1][1] == (1 << 16) - 1 and len(read_voc2007(root)) == 36
 
 
-def test_a_part_of_another_file_begins_anew(server, tmp_path):
-    "It is longer than the file on the server"
+NARRATIVES = 'open_images_train_v6_captions.jsonl'
+
+
+@pytest.fixture
+def torn(server, root, tmp_path) -> Path:
+    "The narratives on the server, which have no checksum; half of them has come"
+    server.folder = tmp_path
+    served = tmp_path/NARRATIVES
+    served.write_text(''.join(f'{{"caption": "dog number {i}"}}\n' for i in range(100)))
+    server.cut = 1500
+    with pytest.raises(OSError, match='1,500 bytes are kept'): fetch(root, 'narratives')
+    return served
+
+
+def rest(start, content) -> dict:
+    return {'Content-Range': f'bytes {start}-{len(content) - 1}/{len(content)}',
+            'Content-Length': len(content) - start}
+
+
+def a_capped_rest(start, content):
+    headers = {'Content-Range': f'bytes {start}-{start + 99}/{len(content)}', 'Content-Length': 100}
+    return 206, headers, content[start:start + 100]
+
+
+def the_whole_as_the_rest(start, content):
+    return 206, rest(start, content) | {'Content-Length': len(content)}, content
+
+
+def a_part_of_the_whole_as_the_rest(start, content):
+    return 206, rest(start, content) | {'Content-Length': len(content)}, content[:900]
+
+
+def the_whole_as_a_range(start, content): return 206, rest(0, content), content
+
+
+def a_rest_of_an_unknown_whole(start, content):
+    headers = {'Content-Range': f'bytes {start}-{len(content) - 1}/*'}
+    return 206, rest(start, content) | headers, content[start:]
+
+
+def a_torn_rest_without_length(start, content):
+    headers = rest(start, content)
+    del headers['Content-Length']
+    return 206, headers, content[start:-500]
+
+
+def a_torn_file_without_length(start, content):
+    end = content.index(b'\n') + 1
+    return 200, {}, content[:end]
+
+
+def the_rest_of_another_version(start, content):
+    return 206, rest(start, content) | {'ETag': '"another"'}, content[start:]
+
+
+def an_error_page(start, content):
+    page = b'{"error": "Too many requests"}\n'
+    return 200, {'Content-Length': len(page)}, page
+
+
+def no_file(start, content): return 200, {'Content-Length': 0}, b''
+
+
+@pytest.mark.parametrize('lie', [
+    a_capped_rest, the_whole_as_the_rest, a_part_of_the_whole_as_the_rest, the_whole_as_a_range,
+    a_rest_of_an_unknown_whole, a_torn_rest_without_length, a_torn_file_without_length,
+    the_rest_of_another_version, an_error_page, no_file])
+def test_what_is_not_the_rest_is_not_taken_for_it(server, root, torn, lie):
+    server.lie = lie
+    with pytest.raises((OSError, ValueError)): fetch(root, 'narratives')
+    assert files(root) == []
+    server.lie = None
+    fetch(root, 'narratives')
+    assert (root/'OpenImages/captions'/NARRATIVES).read_bytes() == torn.read_bytes()
+
+
+@pytest.mark.parametrize('lines', [90, 100, 110])
+def test_a_file_that_changes_between_two_calls_is_not_mixed(server, root, torn, lines):
+    torn.write_text(''.join(f'{{"caption": "cat number {i}"}}\n' for i in range(lines)))
+    fetch(root, 'narratives')
+    assert (root/'OpenImages/captions'/NARRATIVES).read_bytes() == torn.read_bytes()
+
+
+@pytest.mark.parametrize('line', ['{"error": "busy"}', '"busy"', '{"caption": null}', '[]', '{'])
+def test_each_line_is_a_narrative(server, root, torn, line):
+    with open(torn, 'a') as file: file.write(f'{line}\n')
+    with pytest.raises(ValueError, match='line 101: .* It is deleted'): fetch(root, 'narratives')
+    assert files(root) == []
+
+
+def test_a_part_that_says_no_version_begins_anew(server, tmp_path):
+    "As the versions before left them"
     archive = DATA_SETS['captions'].archives[0]
     (tmp_path/f'{archive.name}.part').write_bytes(bytes(10**6))
-    with pytest.raises(OSError, match='416.*; 0 bytes are kept'):
-        download(archive.url, tmp_path/archive.name)
     download(archive.url, tmp_path/archive.name)
     assert (tmp_path/archive.name).stat().st_size == archive.size
+
+
+def test_a_part_that_is_whole_gets_its_name(server, root, torn):
+    (root/'.download'/f'{NARRATIVES}.part').write_bytes(torn.read_bytes())
+    fetch(root, 'narratives')
+    assert server.asked[-1] == (NARRATIVES, torn.stat().st_size - 1)
+    assert (root/'OpenImages/captions'/NARRATIVES).read_bytes() == torn.read_bytes()
+
+
+def test_a_part_that_is_longer_than_the_file_begins_anew(server, root, torn):
+    with open(root/'.download'/f'{NARRATIVES}.part', 'ab') as part: part.write(bytes(10**6))
+    with pytest.raises(OSError, match='416.*; 0 bytes are kept'): fetch(root, 'narratives')
+    fetch(root, 'narratives')
+    assert (root/'OpenImages/captions'/NARRATIVES).read_bytes() == torn.read_bytes()
+
+
+def test_two_runs_at_once(server, root):
+    "The second says so, and does nothing"
+    with pytest.raises(ValueError, match='another run'):
+        fetch_data('captions', root, progress=False, tell=lambda line: fetch(root, 'captions'))
+    assert server.asked == []
+    fetch(root, 'captions')
+
+
+@pytest.mark.parametrize('name', [
+    '.download', '.download.lock', f'.download/{NARRATIVES}', f'.download/{NARRATIVES}.part',
+    f'.download/{NARRATIVES}.version', f'.download/{NARRATIVES}.unpacked'])
+def test_a_planted_link_is_not_followed(server, root, tmp_path, name):
+    mine = tmp_path/'mine'
+    mine.mkdir()
+    (mine/'file').write_text('mine')
+    planted = root/name
+    planted.parent.mkdir(parents=True)
+    is_folder = name.endswith(('.download', '.unpacked'))
+    planted.symlink_to(mine if is_folder else mine/'file')
+    with pytest.raises(ValueError, match='is a link'): fetch(root, 'narratives')
+    assert [path.name for path in mine.iterdir()] == ['file']
+    assert (mine/'file').read_text() == 'mine' and server.asked == []
 
 
 def test_another_file_than_the_published_one(server, root, monkeypatch):
@@ -131,7 +258,7 @@ def test_another_file_than_the_published_one(server, root, monkeypatch):
     only(monkeypatch, archive, sha256='0'*64)
     for _ in range(2):
         with pytest.raises(ValueError, match='SHA-256 .* It is deleted'): fetch(root, 'voc2007')
-        assert [path for path in root.rglob('*') if path.is_file()] == []
+        assert files(root) == [] and not any((root/'.download').iterdir())
     assert [start for _, start in server.asked] == [0, 0, 0]
     only(monkeypatch, archive)
     fetch(root, 'voc2007')
@@ -166,7 +293,7 @@ def test_a_wrong_archive_leaves_nothing(server, root, tmp_path, monkeypatch, arc
     only(monkeypatch, archive, url=f'{server.address}/{name}', sha256='')
     with pytest.raises(ValueError, match=rf'^{name} .* It is deleted; the same call fetches'):
         fetch(root, 'voc2007')
-    assert [path for path in root.rglob('*') if path.is_file()] == []
+    assert files(root) == [] and not any((root/'.download').iterdir())
 
 
 def test_nothing_is_written_outside(tmp_path):

@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from .tagging import from_pretrained
 from ..classes import ClassSet
 from ..encoders.images import IMAGE_ENDINGS
-from ..files import digest
+from ..files import digest, reading
 from ..nounfilter import NounFilter
-from ..text.captions import read_captions
+from ..text.captions import open_parquet, read_captions
 
 # %% ../../nbs/apps/cluster.ipynb #cl-012
 def _labelled(
@@ -91,13 +91,15 @@ def score_files(
 )->str: # the folder with this model's scores
     """Score new images of a folder, on the cluster that `ray.init` has joined or on this machine.
     With GPUs, each process has one."""
-    import pandas as pd
     import ray.data
     scores = f'{out}/{digest([Path(model).read_bytes()])}'
     filesystem, folder = url_to_fs(scores)
     done = set()
-    if filesystem.exists(folder):
-        done = set(pd.read_parquet(scores)['image_path'])
+    for path in filesystem.find(folder):
+        if path.endswith('.parquet'):
+            with reading(path), filesystem.open(path) as file:
+                [column] = open_parquet(file).read(['image_path']).columns
+                done.update(column.cast('string').to_pylist())
     filesystem, folder = url_to_fs(str(source))
     paths = []
     for path in filesystem.find(folder):

@@ -17,7 +17,8 @@ from urllib.parse import urlsplit
 from urllib.request import Request, urlopen
 from zipfile import ZipFile
 
-from ..files import progress_bar, text_list
+from .benchmarks import COCO_URL, NARRATIVES_URL, NUS_URL, VOC_URL
+from ..files import only_writer, progress_bar, reading, text_list
 
 # %% ../../nbs/datasets/download.ipynb #dl-archive
 def _amount(size:int)->str: # bytes
@@ -60,44 +61,40 @@ class DataSet:
     to_ask_for: str = '' # what no server offers, and where to ask
 
 # %% ../../nbs/datasets/download.ipynb #dl-sets
-_VOC = 'https://thor.robots.ox.ac.uk/pascal/VOC/voc2007/'
-_COCO = 'http://images.cocodataset.org/'
-_NARRATIVES = 'https://storage.googleapis.com/localized-narratives/annotations/'
-_NUS = 'https://lms.comp.nus.edu.sg/wp-content/uploads/2019/research/nuswide/'
-
 _VOC_ARCHIVES = (
     Archive(
-        f'{_VOC}VOCtrainval_06-Nov-2007.tar', '',
+        f'{VOC_URL}VOCtrainval_06-Nov-2007.tar', '',
         ('VOCdevkit/VOC2007/ImageSets/Main/trainval.txt',),
         460_032_000, '7d8cd951101b0957ddfd7a530bdc8a94f06121cfc1e511bb5937e973020c7508'),
     Archive(
-        f'{_VOC}VOCtest_06-Nov-2007.tar', '',
+        f'{VOC_URL}VOCtest_06-Nov-2007.tar', '',
         ('VOCdevkit/VOC2007/ImageSets/Main/test.txt',),
         451_020_800, '6836888e2e01dca84577a849d339fa4f73e1e4f135d312430c4856b5609b4892'))
 _COCO_ARCHIVES = (
     Archive(
-        f'{_COCO}annotations/annotations_trainval2014.zip', 'COCO',
+        f'{COCO_URL}annotations/annotations_trainval2014.zip', 'COCO',
         ('COCO/annotations/instances_val2014.json',),
         252_872_794, '031296bbc80c45a1d1f76bf9a90ead27e94e99ec629208449507a4917a3bf009'),
     Archive(
-        f'{_COCO}zips/val2014.zip', 'COCO', ('COCO/val2014/COCO_val2014_000000391895.jpg',),
+        f'{COCO_URL}zips/val2014.zip', 'COCO', ('COCO/val2014/COCO_val2014_000000391895.jpg',),
         6_645_013_297, 'fe9be816052049c34717e077d9e34aa60814a55679f804cd043e3cbee3b9fde0'),
     Archive(
-        f'{_COCO}zips/train2014.zip', 'COCO', ('COCO/train2014/COCO_train2014_000000057870.jpg',),
+        f'{COCO_URL}zips/train2014.zip', 'COCO',
+        ('COCO/train2014/COCO_train2014_000000057870.jpg',),
         13_510_573_713, 'ede4087e640bddba550e090eae701092534b554b42b05ac33f0300b984b31775'))
 _CAPTIONS_ARCHIVE = Archive(
-    f'{_COCO}annotations/annotations_trainval2017.zip', 'COCO',
+    f'{COCO_URL}annotations/annotations_trainval2017.zip', 'COCO',
     ('COCO/annotations/captions_train2017.json',),
     252_907_541, '113a836d90195ee1f884e704da6304dfaaecff1f023f49b6ca93c4aaae470268')
 _SPOKEN = 'OpenImages/captions/open_images_train_v6_captions.jsonl'
 _NARRATIVES_FILE = Archive(
-    f'{_NARRATIVES}open_images_train_v6_captions.jsonl', 'OpenImages/captions',
+    f'{NARRATIVES_URL}open_images_train_v6_captions.jsonl', 'OpenImages/captions',
     (_SPOKEN, f'{_SPOKEN}.gz'), 130_000_000)
 _NUS_LISTS = (
-    Archive(f'{_NUS}ConceptsList.zip', 'NUSWIDE',
+    Archive(f'{NUS_URL}ConceptsList.zip', 'NUSWIDE',
             ('NUSWIDE/Concepts81.txt', 'NUSWIDE/ConceptsList/Concepts81.txt')),
-    Archive(f'{_NUS}ImageList.zip', 'NUSWIDE', ('NUSWIDE/ImageList/TestImagelist.txt',)),
-    Archive(f'{_NUS}Groundtruth.zip', 'NUSWIDE',
+    Archive(f'{NUS_URL}ImageList.zip', 'NUSWIDE', ('NUSWIDE/ImageList/TestImagelist.txt',)),
+    Archive(f'{NUS_URL}Groundtruth.zip', 'NUSWIDE',
             ('NUSWIDE/TrainTestLabels/Labels_zebra_Test.txt',
              'NUSWIDE/Groundtruth/TrainTestLabels/Labels_zebra_Test.txt')))
 
@@ -111,7 +108,7 @@ DATA_SETS = { # name -> its archives
     'nuswide': DataSet(
         "NUS-WIDE's lists and labels, and the narratives", (*_NUS_LISTS, _NARRATIVES_FILE),
         "NUS-WIDE's site offers no images. Its authors may send them to researchers who ask: "
-        f'{_NUS}NUS-WIDE.html. Unpack them to NUSWIDE/Flickr'),
+        f'{NUS_URL}NUS-WIDE.html. Unpack them to NUSWIDE/Flickr'),
     'captions': DataSet('Captions of MS-COCO train2017', (_CAPTIONS_ARCHIVE,)),
     'narratives': DataSet('Localized Narratives of Open Images V6', (_NARRATIVES_FILE,))}
 
@@ -128,15 +125,18 @@ def list_data()->str: # several lines
 def _extent(
     answer, # of a server
     start:int, # first byte that it was asked for
-    size:int|None, # bytes of the file, if they are known
-)->tuple[int,int|None]: # first byte that comes; bytes of the file
+    version:str, # of the file of which it was asked for the rest
+)->tuple[int,int]: # first byte that comes; bytes of the file, or 0 if the answer does not fit
     "What a server sends: the rest of a file, or all of it."
-    if not answer.headers.get('Content-Range', '').startswith(f'bytes {start}-'):
-        start = 0
-    length = answer.headers.get('Content-Length')
-    if length:
-        size = start + int(length)
-    return start, size
+    length = int(answer.headers.get('Content-Length', 0))
+    if answer.status == 200:
+        return 0, length
+    sent, _, total = answer.headers.get('Content-Range', '').partition('/')
+    if sent != f'bytes {start}-{start + length - 1}' or not total.isdecimal():
+        return 0, 0
+    if answer.headers.get('ETag', version) != version:
+        return 0, 0
+    return start, int(total)
 
 def download(
     url:str, # http or https
@@ -147,28 +147,37 @@ def download(
     "Fetch a file. After an `OSError`, the same call goes on. `ValueError` for another size."
     path = Path(path)
     part = path.with_name(f'{path.name}.part')
+    version_file = path.with_name(f'{path.name}.version')
     part.parent.mkdir(parents=True, exist_ok=True)
+    headers = {'User-Agent': 'taidpt'}
+    version = version_file.read_text() if version_file.exists() else ''
     with open(part, 'ab') as file:
-        start = max(file.tell() - 1, 0)
-        headers = {'User-Agent': 'taidpt', 'Range': f'bytes={start}-'}
+        start = max(file.tell() - 1, 0) if version else 0
+        if start: headers |= {'Range': f'bytes={start}-', 'If-Range': version}
         try:
             with urlopen(Request(url, headers=headers), timeout=60) as answer:
-                start, total = _extent(answer, start, size)
+                start, total = _extent(answer, start, version)
+                if not total:
+                    file.truncate(0)
+                    raise ConnectionError('the server does not say which bytes it sends, or sends '
+                                          'others than those it was asked for')
                 if size and total != size:
                     raise ValueError(f'{url} has {total:,} bytes, and {size:,} are published')
                 file.truncate(start)
                 file.seek(start)
+                if not start: version_file.write_text(answer.headers.get('ETag', ''))
                 with progress_bar(None, path.name, progress, total=total, initial=start,
                                   unit='B', unit_scale=True) as bar:
                     while block := answer.read(1 << 16):
                         file.write(block)
                         bar.update(len(block))
-            if total and file.tell() != total: raise ConnectionError('the connection broke')
+            if file.tell() != total: raise ConnectionError('the answer ended early')
         except (OSError, HTTPException) as error:
             if getattr(error, 'code', 0) == 416: file.truncate(0)   # longer than the file
             raise OSError(f'{url}: {error}; {file.seek(0, os.SEEK_END):,} bytes are kept, and '
                           'the same call goes on') from error
     os.replace(part, path)
+    version_file.unlink()
 
 # %% ../../nbs/datasets/download.ipynb #dl-unpack-1
 def _unpack_zip(path:Path, folder:Path, progress:bool)->None:
@@ -179,8 +188,17 @@ def _unpack_zip(path:Path, folder:Path, progress:bool)->None:
                 raise ValueError(f'{name!r} would be written outside the folder')
             zipped.extract(name, folder)
 
+def _check_narratives(path:Path)->None:
+    "`ValueError` with the number of a line that is no record with a caption."
+    with open(path, encoding='utf-8') as lines:
+        for n,line in enumerate(lines, 1):
+            with reading(f'line {n}'):
+                match json.loads(line):
+                    case {'caption': str()}: pass
+                    case _: raise ValueError('it is no record with a caption')
+
 def unpack(
-    path:Path, # a .tar, a .zip, or lines of JSON, which are copied
+    path:Path, # a .tar, a .zip, or narratives, which are copied
     folder:Path, # where to
     progress:bool=True, # a bar
 )->None:
@@ -194,8 +212,7 @@ def unpack(
         elif path.suffix == '.zip':
             _unpack_zip(path, folder, progress)
         else:
-            with open(path, encoding='utf-8') as lines:
-                json.loads(lines.readline())
+            _check_narratives(path)
             shutil.copy(path, folder)
     except OSError: raise                               # such as a full disk
     except Exception as error:
@@ -284,16 +301,21 @@ def fetch_data(
     root = Path(root)
     downloads = root/'.download'
     downloads.mkdir(parents=True, exist_ok=True)
+    for path in [*root.glob('.download*'), *downloads.iterdir()]:
+        if path.is_symlink():
+            raise ValueError(f'{path} is a link, and what is fetched would go where it leads: '
+                             'delete it')
     chosen = [DATA_SETS[name] for name in dict.fromkeys(text_list(names))]
-    missing = _missing(chosen, root)
-    if missing:
-        total = sum(archive.size for archive in missing)
-        tell(f'{len(missing)} files to fetch, {_amount(total)}:')
-    for archive in missing: tell(str(archive))
-    _check_room(missing, root, downloads)
-    for archive in missing:
-        _fetch(archive, root, downloads, keep, progress)
-    with suppress(OSError): downloads.rmdir()           # if it is empty
+    with only_writer(root/'download'):
+        missing = _missing(chosen, root)
+        if missing:
+            total = sum(archive.size for archive in missing)
+            tell(f'{len(missing)} files to fetch, {_amount(total)}:')
+        for archive in missing: tell(str(archive))
+        _check_room(missing, root, downloads)
+        for archive in missing:
+            _fetch(archive, root, downloads, keep, progress)
+        with suppress(OSError): downloads.rmdir()       # if it is empty
     tell(f'Written: {root}' if missing else f'All of it is in {root}')
     for data in chosen:
         if data.to_ask_for: tell(data.to_ask_for)
