@@ -18,18 +18,17 @@ from torch.nn.functional import interpolate
 from .classes import ClassSet
 from .clip import FrozenCLIP
 from .encoders.images import as_images
-from .metrics import mean_average_precision
+from .metrics import as_array, mean_average_precision
 from .predict import Model, predict_together
 from .scores import fuse
 from .tags import Rule, Traits
 
 # %% ../nbs/11_ensemble.ipynb #13-010
 def _normalized(
-    scores:ArrayLike, # N × C
+    scores:Tensor, # N × C, float64
     normalize:str|None='minmax', # over all scores; 'class', 'rank': each class; None: unchanged
 )->Tensor: # N × C, float64, between 0 and 1 unless `normalize` is None
     "Scores on a common scale; what is the same everywhere becomes 0. `ValueError` for NaN."
-    scores = torch.as_tensor(scores).double()
     if not scores.isfinite().all():
         raise ValueError('scores that are normalised must be finite')
     if normalize is None: return scores
@@ -43,11 +42,19 @@ def _normalized(
 
 # %% ../nbs/11_ensemble.ipynb #13-013
 def member_shares(weights:Sequence[float]|None, n:int)->Tensor: # n, with the sum 1
-    "Shares of n members; `ValueError` for another number of weights, or a negative one."
+    "Shares of n members; `ValueError` for another number of weights, a negative one, or all 0."
     w = torch.as_tensor([1]*n if weights is None else weights, dtype=torch.float64)
-    if w.shape != (n,) or not (w >= 0).all():
-        raise ValueError(f'{n} members need {n} weights from 0 on, not {weights}')
-    return w / w.sum()
+    total = w.sum()
+    if w.shape != (n,) or not (w >= 0).all() or not 0 < total < torch.inf: raise ValueError(
+        f'{n} members need {n} weights from 0 on, and one above 0, not {weights}')
+    return w / total
+
+def _stacked(
+    members:Iterable[ArrayLike], # N × C each, on any device; NaN for a skipped image
+)->tuple[Tensor, Tensor]: # K × N × C, float64, on the CPU; N, True for images that all members read
+    "Scores of K members."
+    scores = torch.stack([torch.as_tensor(member).cpu().double() for member in members])
+    return scores, ~scores.isnan().all(-1).any(0)
 
 def ensemble_scores(
     members:Sequence, # N × C scores of the same images and classes; NaN for a skipped image
@@ -55,8 +62,7 @@ def ensemble_scores(
     normalize:str|None='minmax', # over all scores; or 'class', 'rank'; None: unchanged
 )->Tensor: # N × C, float64; NaN for an image that a member skipped
     "Weighted mean of normalised scores (Sec. 3.5); `ValueError` for weights that do not fit."
-    scores = torch.stack([torch.as_tensor(member).double() for member in members])
-    read = ~scores.isnan().all(-1).any(0)
+    scores, read = _stacked(members)
     mean = torch.full_like(scores[0], torch.nan)
     if not read.any(): return mean
     shares = member_shares(weights, len(scores))
@@ -67,13 +73,15 @@ def ensemble_scores(
 # %% ../nbs/11_ensemble.ipynb #13-016
 def search_weight(
     labels:ArrayLike, # N × C labels of validation images, 1 (or True) is positive
-    first:ArrayLike, # N × C scores of the first member
+    first:ArrayLike, # N × C scores of the first member; NaN for a skipped image, left out
     second:ArrayLike, # N × C scores of the second member
     weights:Sequence[float]=np.linspace(0, 1, 21).round(4), # of the second, to try
     normalize:str|None='minmax', # over all scores; or 'class', 'rank'; None: unchanged
 )->tuple[float, dict[float, float]]: # the best weight of the second member; each weight's mAP
     "mAP of the ensemble over the second's weight; ties go to the weight nearest to 1/2."
-    one, two = _normalized(first, normalize), _normalized(second, normalize)
+    scores, read = _stacked([first, second])
+    one, two = (_normalized(s[read], normalize) for s in scores)
+    labels = as_array(labels)[read.numpy()]
     curve = {float(w): mean_average_precision(labels, (1 - w)*one + w*two) for w in weights}
     return max(curve, key=lambda w: (curve[w], -abs(w - .5))), curve
 

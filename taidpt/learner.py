@@ -12,7 +12,6 @@ from functools import cache, partial
 from pathlib import Path
 
 import torch
-import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from torch import Tensor
 
@@ -87,13 +86,13 @@ class PromptModel(Model):
 
     def embeddings_of(self, names:Sequence[str])->tuple[Tensor, Tensor|None]: # n × D each
         "Embeddings of any names. `ValueError` if each class has vectors of its own."
-        contexts = [self.prompts_.ctx_global]
-        if contexts[0].ndim > 2: return super().embeddings_of(names)
-        if self.local: contexts.append(self.prompts_.ctx_local)
+        prompts = self.prompts_
+        if prompts.ctx_global.ndim > 2: return super().embeddings_of(names)
+        # behind those of the classes: what a subclass adds to each class fits no other name
+        C = len(prompts.classnames)
         with torch.no_grad():
-            E = self.clip.encode_prompts(torch.stack(contexts)[:, None], names).float()
-        G, *others = F.normalize(E, dim=-1)
-        return G, others[0] if others else None
+            G, L = prompts.with_names([*prompts.classnames, *names])(self.local)
+        return G[C:], None if L is None else L[C:]
 
     def state_dict(self)->dict[str, Tensor]: # by name
         "The contexts, and whatever `fresh_prompts` adds to them that learned."
@@ -181,7 +180,7 @@ class TaIDPT(PromptModel):
         data = [*train.texts, train.labels.contiguous().numpy()]
         if isinstance(self.init, Tensor):
             data.append(str(self.init.tolist()))
-        prompts = self.fresh_prompts(recipe)
+        prompts = self.fresh_prompts(recipe).to(self.clip.device)
         if self.init is not None:
             begin_near(prompts, self.init, encode, train.labels)
         loss = scaled_loss(self.loss, recipe.scale)

@@ -10,13 +10,19 @@ from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from torch import Tensor, nn
 
 from .encoders.store import to_device
 
 # %% ../nbs/05_losses.ipynb #06-009
+def _check_labels(labels:Tensor)->None: # N × C
+    "`ValueError` for -1, which these losses would take for a positive or for no label at all."
+    if labels.dtype != torch.bool and (labels < 0).any(): raise ValueError(
+        'A loss takes labels of 1 and 0, or bool: of labels with -1, pass labels == 1.')
+
 def _positives(labels:Tensor, device:torch.device) -> tuple[Tensor, Tensor]: # N × C, 0 or 1
-    "Row and column of each positive, on this device."
+    "Row and column of each positive, on this device. Raises as `_check_labels`."
+    _check_labels(labels)
     return to_device(labels.nonzero().T, device).unbind()
 
 def ranking_loss(
@@ -24,7 +30,11 @@ def ranking_loss(
     labels:Tensor, # N × C, bool or 0/1, on any device
     margin:float=1.0, # of each positive above each negative
 ) -> Tensor: # a single number, differentiable in scores
-    "Sum over (positive, negative) pairs of max(0, margin - p_i + p_j), mean of rows (Eq. 7)."
+    """Sum over (positive, negative) pairs of max(0, margin - p_i + p_j), mean of rows (Eq. 7).
+
+    `ValueError` for a single class, which has no pair, or a label of -1."""
+    if scores.shape[1] == 1: raise ValueError(
+        "The ranking loss compares classes, and there is only one: loss='pairs' compares rows.")
     row, column = _positives(labels, scores.device)
     negative = to_device(labels == 0, scores.device)
     hinge = (margin - scores[row, column][:, None] + scores[row]).clamp(min=0)
@@ -53,6 +63,7 @@ def bce_loss(
     labels:Tensor, # N × C, bool or 0/1
 ) -> Tensor: # a single number
     "Binary cross-entropy of each class, mean over all entries."
+    _check_labels(labels)
     return F.binary_cross_entropy_with_logits(scores, to_device(labels, scores.device).to(scores))
 
 # %% ../nbs/05_losses.ipynb #06-021
@@ -62,6 +73,7 @@ def focal_loss(
     gamma:float=2.0, # down-weights easy entries, 0 or at least 1; 0 is `bce_loss`
 ) -> Tensor: # a single number
     "Focal loss (Lin et al., 2017, without alpha), mean over all entries."
+    _check_labels(labels)
     target = to_device(labels, scores.device).to(scores)
     bce = F.binary_cross_entropy_with_logits(scores, target, reduction='none')
     wrong = -torch.expm1(-bce)                                  # 1 - pi
@@ -79,6 +91,7 @@ def asymmetric_loss(
     reduction:str='mean', # of all entries; or 'none'
 ) -> Tensor: # a single number, or N × C
     "Asymmetric loss (Ridnik et al., 2021)."
+    _check_labels(labels)
     prob = scores.sigmoid()
     rho = (prob - clip).clamp(min=0)
     weight_pos, weight_neg = (1 - prob)**gamma_pos, rho**gamma_neg
@@ -98,7 +111,10 @@ def find_loss(
     loss:str|Callable, # a name, or (scores, labels) -> a number
     known:dict[str, Callable]=LOSSES, # losses by name
 ) -> Callable: # (scores, labels) -> a number
-    "A loss by its name; a function is one already. `ValueError` for an unknown name."
+    "A loss by its name; a function is one already. `ValueError` for another name, or a module."
+    if isinstance(loss, nn.Module): raise ValueError(
+        f'loss={type(loss).__name__}() is a module, whose parameters would not learn: write a '
+        'function of scores and labels.')
     if callable(loss): return loss
     if loss in known: return known[loss]
     raise ValueError(

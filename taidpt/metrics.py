@@ -47,7 +47,9 @@ def average_precision(
     shown = y.any(0)
     ap = np.full(y.shape[1], np.nan)
     if shown.any():
-        ap[shown] = 100*average_precision_score(y[:, shown], s[:, shown], average=None)
+        # row by row in memory: else scikit-learn copies all classes for each of them
+        y, s = (np.ascontiguousarray(table[:, shown]) for table in (y, s))
+        ap[shown] = 100*average_precision_score(y, s, average=None)
     return ap
 
 # %% ../nbs/07_metrics.ipynb #11-015

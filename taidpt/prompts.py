@@ -6,6 +6,7 @@
 __all__ = ['PromptLearner']
 
 # %% ../nbs/03_prompts.ipynb #83657ed1
+import copy
 from collections.abc import Sequence
 
 import torch
@@ -54,6 +55,13 @@ class PromptLearner(nn.Module):
         L = E[1] if local else None
         if keep: self._kept = contexts, (G, L)
         return G, L
+
+    def with_names(self, classnames:Sequence[str]) -> 'PromptLearner': # n names
+        "A copy for other names, on the same parameters, of which no class has its own."
+        twin = copy.copy(self)
+        twin.classnames = list(classnames)
+        twin._kept = None
+        return twin
 
     @torch.no_grad()
     def begin_at(self, text:str) -> None: # of M tokens, such as 'a photo of a'

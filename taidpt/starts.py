@@ -59,11 +59,15 @@ def as_labelled(
 # %% ../nbs/starts.ipynb #09-means
 def class_means(
     h:Tensor, # features of sentences, N × D
-    y:Tensor, # their labels, N × C, 0 or 1
+    y:Tensor, # their labels, N × C, bool or 0/1
 )->Tensor: # C × D
     "Mean of the sentences that name each class, minus the mean of all."
-    count = y.sum(0).clamp(min=1)[:, None]
-    return (y.T @ h) / count - h.mean(0)
+    means = []
+    for labels in y.split(500, 1):                          # in floats they take more memory
+        labels = labels.to(h)
+        count = labels.sum(0).clamp(min=1)[:, None]
+        means.append((labels.T @ h) / count)
+    return torch.cat(means) - h.mean(0)
 
 # %% ../nbs/starts.ipynb #09-prompts-1
 def auto_settings(
@@ -75,7 +79,7 @@ def auto_settings(
     h = features.global_[sample].float().cpu()
     y = labels[sample].bool()
     y = y[:, y.any(0)]                                      # classes that are named
-    p = global_scores(h, class_means(h, y.float()))
+    p = global_scores(h, class_means(h, y))
     gaps = []                                               # of named over other classes
     for scores, named in zip(p, y):
         gaps.append((scores[named][:, None] - scores[~named]).flatten())
@@ -92,7 +96,7 @@ def begin_near(
 )->None:
     "Begin at words, or move the class embeddings towards vectors by 100 steps on the contexts."
     if init == 'concepts':
-        init = class_means(encode().global_.float().cpu(), labels.float())
+        init = class_means(encode().global_.float().cpu(), labels)
     if isinstance(init, str):
         return prompts.begin_at(init)
     C, D = len(prompts.classnames), prompts.clip.dim

@@ -25,7 +25,7 @@ from .text.captions import open_parquet
 class LabeledTexts:
     "Sentences and their classes; `ValueError` for labels of another shape, or not true or false."
     texts:Sequence[str] # N sentences
-    labels:Tensor # N × C, true where the sentence names the class
+    labels:Tensor # N × C, true where the sentence names the class; kept on the CPU
     classes:ClassSet # C classes; or names, or a file of them
     dropped:int=0 # number of omitted sentences, which name no class
     class_prior:Sequence[float]|None=None # C shares of all, of which these are a selection
@@ -33,12 +33,12 @@ class LabeledTexts:
     def __post_init__(self):
         self.texts = list(self.texts)
         self.classes = as_classset(self.classes)
-        labels = torch.as_tensor(self.labels)
+        labels = torch.as_tensor(self.labels).cpu()
         if labels.shape != (len(self.texts), len(self.classes.names)):
             raise ValueError(
                 f'labels are {tuple(labels.shape)}, not {len(self.texts)} × {len(self.classes)}')
         self.labels = labels.bool()
-        if not (self.labels == labels).all():
+        if not torch.equal(self.labels.to(labels), labels):
             raise ValueError('labels must be true or false')
         if self.class_prior is not None:
             self.class_prior = list(map(float, self.class_prior))
@@ -48,7 +48,7 @@ class LabeledTexts:
     def __repr__(self)->str:
         dropped = f", {self.dropped:,} dropped" if self.dropped else ""
         return (f"LabeledTexts({len(self):,} sentences, {len(self.classes)} classes of "
-                f"{self.classes.name}, {int(self.labels.sum()):,} labels{dropped})")
+                f"{self.classes.name}, {sum(self.counts().values()):,} labels{dropped})")
 
     def __getitem__(self, i:int|slice|list|np.ndarray|Tensor)->Any: # a pair, or `LabeledTexts`
         "A (sentence, labels) pair for a number; `LabeledTexts` for a slice, numbers, or a mask."
@@ -76,11 +76,11 @@ class LabeledTexts:
         if self.class_prior is not None:
             return list(self.class_prior)
         whole = max(1, len(self) + self.dropped)
-        return [count/whole for count in self.labels.sum(0).tolist()]
+        return [count/whole for count in self.counts().values()]
 
     def counts(self)->dict[str,int]:
         "Number of sentences that name each class."
-        return dict(zip(self.classes.names, self.labels.sum(0).tolist()))
+        return dict(zip(self.classes.names, self.labels.numpy().sum(0).tolist()))
 
     def save(self, path:str|Path)->None:
         "Write to a .parquet file: columns `text` and `labels`, the class set in the metadata."
@@ -122,7 +122,7 @@ def template_sentences(classes:ClassSet|Iterable[str]|str|Path)->LabeledTexts: #
     texts = []
     for name in classes.names:
         texts += [template.format(name) for template in templates]
-    labels = torch.eye(len(classes.names)).repeat_interleave(len(templates), 0)
+    labels = torch.eye(len(classes.names), dtype=torch.bool).repeat_interleave(len(templates), 0)
     return LabeledTexts(texts, labels, classes)
 
 # %% ../nbs/texts.ipynb #ca7f62c2

@@ -104,13 +104,16 @@ def make_optimizer(
 )->Optimizer:
     "The optimizer of a recipe. Raises as `check_recipe`."
     check_recipe(recipe)
-    make = _OPTIMIZERS.get(recipe.optimizer, recipe.optimizer)
-    if make is SGD:
-        return SGD(parameters, recipe.lr, recipe.momentum, weight_decay=recipe.weight_decay)
-    kind = make.func if isinstance(make, partial) else make
-    if isinstance(kind, type) and issubclass(kind, Optimizer):
-        return make(parameters, lr=recipe.lr)
-    return make(parameters, recipe)
+    make = partial(_OPTIMIZERS.get(recipe.optimizer, recipe.optimizer))
+    kind = make.func                                    # also of a partial of a partial
+    if not (isinstance(kind, type) and issubclass(kind, Optimizer)):
+        return make(parameters, recipe)
+    settings = {}
+    if kind is SGD:
+        settings = {'momentum': recipe.momentum, 'weight_decay': recipe.weight_decay}
+    settings |= make.keywords
+    settings['lr'] = recipe.lr
+    return make(parameters, **settings)
 
 # %% ../nbs/06_training.ipynb #tr-sched-1
 class PublishedSchedule(LRScheduler):

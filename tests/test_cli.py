@@ -123,10 +123,13 @@ def test_names_only(command):
     scores = {tag['class']: tag['score'] for tag in entry['tags']}
     assert scores == pytest.approx(dict(cat=wanted[0], dog=wanted[1]), abs=1e-4)
 
-    # so are names that no caption has; a single one has no mean to subtract
+    # so are names that no caption has; a single one, too, of which no mean is subtracted
     with pytest.warns(UserWarning, match='No bundled caption names narwhal, axolotl'):
         assert ready_to_tag(load_clip(), ['narwhal', 'axolotl']).title == 'concepts'
-    assert isinstance(ready_to_tag(load_clip(), ['cat'], captions=False), ZeroShotCLIP)
+    one = ready_to_tag(load_clip(), ['cat'], captions=False)
+    vector, _ = ZeroShotCLIP(load_clip(), ['cat']).embeddings()
+    assert one.title == 'concepts' and torch.allclose(one.embeddings()[0], vector, atol=1e-6)
+    assert one.predict(PHOTOS).abs().max() <= 1
 
 
 def test_a_cluster_needs_files(command):

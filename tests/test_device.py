@@ -7,9 +7,10 @@ import torch
 from fake_device import counting
 from taidpt import starts, training
 from taidpt.all import (
-    CoOp, DualCoOp, Rescored, TaIDPT, TextConcepts, TextLinear, TipAdapter, ZeroShotCLIP,
-    bundled_photos, calibrate, encode_images, encode_texts, load_clip, load_model)
+    CoOp, DualCoOp, LabeledTexts, Rescored, TaIDPT, TextConcepts, TextLinear, TipAdapter,
+    ZeroShotCLIP, bundled_photos, calibrate, encode_images, encode_texts, load_clip, load_model)
 from taidpt.encode import reference_features
+from taidpt.ensemble import ensemble_scores, search_weight
 from taidpt.predict import predict_together
 
 NAMES = ['person', 'bus', 'bicycle']
@@ -159,6 +160,34 @@ def test_a_run_goes_on_on_either_device(tmp_path):
 def beyond(more: dict, few: dict) -> dict:
     "What is counted in one and not in the other"
     return {kind: n - few[kind] for kind, n in more.items() if n != few[kind]}
+
+
+class Sharpened(TaIDPT):
+    "TaI-DPT with one more number to learn, which begins on the CPU"
+    def fresh_prompts(self, recipe):
+        prompts = super().fresh_prompts(recipe)
+        prompts.sharpness = torch.nn.Parameter(torch.tensor([1.]))
+        encode = prompts.forward
+        prompts.forward = lambda local=True: [E*prompts.sharpness for E in encode(local)]
+        return prompts
+
+
+def test_numbers_of_ones_own_begin_near_concepts(monkeypatch):
+    monkeypatch.setattr(starts, 'range', lambda n: range(2), raising=False)
+    model = Sharpened(clip('second'), NAMES, init='concepts', templates=False, **SMALL)
+    model.fit(TEXTS, features=read('cpu'), **QUIET)
+    assert model.prompts_.sharpness.device.type == 'second'
+
+
+def test_labels_and_scores_on_a_device():
+    "Labels come back to the CPU; scores are weighted in numbers that a device may lack"
+    labels = torch.eye(3)[[0, 1, 2, 0, 1, 2]].to('second')
+    sentences = LabeledTexts(TEXTS, labels, NAMES)
+    assert sentences.labels.device.type == 'cpu'
+    scores = torch.rand(6, 3)
+    wanted = ensemble_scores([scores, scores**2])
+    same(ensemble_scores([scores.to('second'), (scores**2).to('second')]), wanted)
+    assert search_weight(labels, scores.to('second'), scores)[0] == .5
 
 
 @pytest.mark.parametrize('loss, on', [('ranking', 'cpu'), ('pairs', 'second')])

@@ -1,5 +1,6 @@
 """What people pass, and what it may have meant: files, images with labels, lists, own classes."""
 import sys
+import time
 from functools import cache, partial
 from unittest import mock
 
@@ -21,7 +22,10 @@ from taidpt.datasets.labelled import read_labels
 from taidpt.encoders.store import FeatureStore
 from taidpt.ensemble import ensemble_scores
 from taidpt.files import unchecked
-from taidpt.metrics import Measured, mean_average_precision
+from taidpt.metrics import Measured, average_precision, mean_average_precision
+from taidpt.starts import class_means
+from taidpt.texts import template_sentences
+from torch.utils._python_dispatch import TorchDispatchMode
 
 pytestmark = pytest.mark.usefixtures('kept_features')
 NAMES = ['cat', 'dog']
@@ -168,6 +172,7 @@ def prompts(**settings): return TaIDPT(clip(), NAMES, **{'n_ctx': 2, 'epochs': 1
     ({'loss': 'rankng'}, "loss='rankng' .*ranking, pairs, bce, focal, asymmetric"),
     ({'optimizer': 'adamw'}, "optimizer='adamw' .*sgd, adam, .*torch.optim.AdamW"),
     ({'epochs': 0}, 'epochs=0'),
+    ({'loss': torch.nn.BCEWithLogitsLoss()}, 'BCEWithLogitsLoss.* is a module'),
 ])
 def test_settings_that_no_recipe_has(settings, says):
     "Before sentences are read"
@@ -175,12 +180,13 @@ def test_settings_that_no_recipe_has(settings, says):
         with pytest.raises(ValueError, match=says): prompts(**settings).fit(TEXTS)
 
 
-@pytest.mark.parametrize('settings', [{'loss': 'rankng'}, {'epochs': 0}])
+@pytest.mark.parametrize(
+    'settings', [{'loss': 'rankng'}, {'epochs': 0}, {'loss': torch.nn.BCEWithLogitsLoss()}])
 def test_settings_of_prompts_from_images(settings):
     "Before images are encoded"
     model = CoOp(clip(), NAMES, **{'n_ctx': 2, 'epochs': 1} | settings)
     with mock.patch('taidpt.encode.encode_images', side_effect=AssertionError):
-        with pytest.raises(ValueError, match='loss=.*soft_softmax|epochs=0'):
+        with pytest.raises(ValueError, match='loss=.*soft_softmax|epochs=0|is a module'):
             model.fit(bundled_photos().images[:2], torch.eye(2), progress=False)
 
 
@@ -205,6 +211,7 @@ def test_an_optimizer_of_torch():
     by_hand = context(lambda parameters, recipe: adamw(parameters, recipe.lr))
     assert torch.equal(context(adamw), by_hand)
     assert torch.equal(context(sgd), context('sgd'))
+    assert torch.equal(context(partial(sgd, nesterov=False)), context('sgd'))
     decayed = context(lambda parameters, recipe: adamw(parameters, recipe.lr, weight_decay=9.))
     assert torch.equal(context(partial(adamw, weight_decay=9.)), decayed)
 
@@ -256,9 +263,50 @@ def test_marks_in_a_table(tmp_path):
             read_labels(table, NAMES)
 
 
-def test_weights_that_are_no_numbers():
+@pytest.mark.parametrize('weights', [[torch.nan, 1], [torch.inf, 1], [0, 0]])
+def test_weights_that_have_no_shares(weights):
     with pytest.raises(ValueError, match='2 members need 2 weights from 0 on'):
-        ensemble_scores([torch.ones(2, 3)]*2, [torch.nan, 1])
+        ensemble_scores([torch.ones(2, 3)]*2, weights)
+
+
+def seconds_of_a_class(C: int) -> float:
+    "Time of the processor for the average precision of one of C classes"
+    rng = np.random.default_rng(0)
+    labels, scores = rng.random((1000, C)) < .1, rng.random((1000, C))
+    times = []
+    for _ in range(2):
+        start = time.process_time()
+        average_precision(labels, scores)
+        times.append(time.process_time() - start)
+    return min(times)/C
+
+
+def test_a_class_takes_as_long_among_many():
+    assert seconds_of_a_class(1000) < 2.5*seconds_of_a_class(50)
+
+
+class Tables(TorchDispatchMode):
+    "The types of numbers in tables of one shape that PyTorch makes"
+    def __init__(self, *shape: int):
+        super().__init__()
+        self.shape = shape
+        self.types = set()
+
+    def __torch_dispatch__(self, op, types, args=(), kwargs=None):
+        made = op(*args, **kwargs or {})
+        if isinstance(made, torch.Tensor) and made.shape == self.shape:
+            self.types.add(made.dtype)
+        return made
+
+
+def test_labels_of_many_classes_take_a_byte():
+    "Of template sentences, and in the means of classes; numbers take four"
+    with Tables(89*3, 3) as tables: template_sentences(['cat', 'dog', 'cow'])
+    assert tables.types == {torch.bool}
+    h, y = torch.randn(40, 4), torch.rand(40, 1100) < .1
+    with Tables(40, 1100) as tables: means = class_means(h, y)
+    assert not tables.types
+    assert torch.allclose(means[7], h[y[:, 7]].mean(0) - h.mean(0), atol=1e-5)
 
 
 def test_a_note_on_labels_names_its_caller(tmp_path):

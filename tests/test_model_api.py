@@ -9,6 +9,7 @@ import numpy as np
 import open_clip
 import pytest
 import torch
+import torch.nn.functional as F
 from conftest import ROOT
 from factories import clip
 from sklearn.base import clone
@@ -18,6 +19,8 @@ from taidpt.all import (
     encode_images, encode_texts, load_clip, load_model)
 from taidpt.apps.cli import main
 from taidpt.predict import Model, predict_together
+from taidpt.prompts import PromptLearner
+from torch import nn
 
 sys.path.append(str(ROOT/'tests/golden'))
 from weights import CONFIG  # noqa: E402
@@ -277,6 +280,34 @@ def test_centred():
     with pytest.raises(ValueError, match='only its own'): scores(Centred(concepts, NAMES))
     with pytest.raises(NotImplementedError, match='Ensemble has no class'):
         scores(Centred(Ensemble([zero], normalize=None)))
+
+
+class Shifted(PromptLearner):
+    "Prompts that add a vector to each class embedding"
+    def forward(self, local=True):
+        embeddings = super().forward(local)
+        return tuple(F.normalize(E + self.shift, dim=-1) for E in embeddings)
+
+
+class ShiftedPrompts(TaIDPT):
+    "TaI-DPT with such prompts"
+    def fresh_prompts(self, recipe):
+        prompts = Shifted(self.clip, self.classes.names, self.n_ctx, seed=0)
+        prompts.shift = nn.Parameter(torch.linspace(-.1, .1, self.clip.dim))
+        return prompts
+
+
+@pytest.mark.filterwarnings('ignore:Few sentences')
+def test_names_pass_through_a_forward_of_ones_own():
+    "Any names, as the classes do; what it adds to each class fits no other name"
+    model = ShiftedPrompts(clip(), NAMES, templates=False, batch_size=3, **SMALL)
+    model.fit(TEXTS, progress=False)
+    for E, asked in zip(model.embeddings(), model.embeddings_of(NAMES[::-1])):
+        assert torch.allclose(asked, E.flip(0), atol=1e-5)
+    for E, around in zip(Centred(model).embeddings(), Centred(model, NAMES).embeddings()):
+        assert torch.allclose(around, E, atol=1e-4)
+    model.prompts_.shift.data = torch.randn(3, clip().dim)
+    with pytest.raises(RuntimeError, match='size'): model.embeddings_of(['sky', 'sea', 'sun'])
 
 
 def test_what_makes_no_sense():

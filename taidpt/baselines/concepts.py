@@ -46,7 +46,7 @@ def _check_both(train:LabeledTexts):
 
 class ClassVectors(Model):
     """A vector for each class, computed from labelled sentences by a subclass: its
-    `solve(h, y)` takes features, N × D, and labels, N × C of 0 and 1, and gives C × D."""
+    `solve(h, y)` takes features, N × D, and labels, N × C, bool, and gives C × D."""
     learns = True
     keep_unnamed = False                                # use sentences that name no class
     prediction_params = ('tau_image',)
@@ -79,8 +79,8 @@ class ClassVectors(Model):
             store = as_features(self.clip, given or train.texts, 'sentences', progress=progress)
             store.check_sentences(train.texts)
             h = torch.as_tensor(store.global_, device=self.clip.device).float()
-            return {'vectors': self.solve(h, train.labels.to(h))}
-        data = digest([*train.texts, train.labels.numpy().tobytes()])
+            return {'vectors': self.solve(h, train.labels.to(h.device))}
+        data = digest([*train.texts, train.labels.contiguous().numpy()])
         fit_once(self, compute, data, val, checkpoint, progress, class_prior)
         return self
 
@@ -160,9 +160,10 @@ def ready_to_tag(
             warnings.warn(f'No bundled caption names {", ".join(unknown)}', stacklevel=2)
     if len(unknown) == len(classes):
         G, _ = zero_shot.embeddings()
+        if len(classes) > 1: G = G - G.mean(0)
         model = TextConcepts(clip, classes, templates=False)
-        model.load_state_dict({'vectors': G - G.mean(0)})
-        return model if len(classes) > 1 else zero_shot
+        model.load_state_dict({'vectors': G})
+        return model
     texts = (train + template_sentences(classes)).texts
     encoded = encode_texts(clip, texts, progress=progress)
     model = TextConcepts(clip, classes).fit(train, features=encoded, progress=progress)
@@ -188,7 +189,7 @@ def tag(
 # %% ../../nbs/baselines/concepts.ipynb #linear-005
 def _ridge(
     h:Tensor, # features of sentences, N × D
-    y:Tensor, # labels, N × C
+    y:Tensor, # labels, N × C, bool
     penalty:float, # lambda, above 0
 )->Tensor: # C × D, float32
     "Weights of the ridge regression from features to labels, both less their means."
@@ -200,7 +201,7 @@ def _ridge(
 # %% ../../nbs/baselines/concepts.ipynb #linear-pairs-1
 def _pair_vectors(
     h:Tensor, # features of sentences, N × D
-    y:Tensor, # labels, N × C
+    y:Tensor, # labels, N × C, bool
     penalty:float, # lambda, above 0
 )->Tensor: # C × D, float32; 0 for a class of which there is no pair
     "For each class the least squares solution over all its pairs, up to its length."
@@ -222,11 +223,11 @@ def _pair_vectors(
 def _trained_head(
     model:'TextLinear', # its settings
     h:Tensor, # features of sentences, N × D
-    y:Tensor, # labels, N × C, 0 or 1
+    y:Tensor, # labels, N × C, bool
 )->Tensor: # C × D, float32
     "Weights of a head trained on noisy features, with a bias for binary cross-entropy."
     bce = model.loss == 'bce'
-    start = torch.zeros_like(y.T @ h) if bce else class_means(h, y)
+    start = h.new_zeros(y.shape[1], h.shape[1]) if bce else class_means(h, y)
     weight = F.normalize(start, dim=1).requires_grad_()
     bias = torch.full_like(weight[:, 0], -4.).requires_grad_()      # most classes are absent
     scale = resolve(model.clip, 'pairs').scale
@@ -315,7 +316,7 @@ def _pair_head(
 )->TextLinear:
     "A head that learns from pairs of labelled images."
     head = TextLinear(model.clip, model.classes, 'pairs')
-    head.load_state_dict({'vectors': head.solve(features.global_.float(), y.float())})
+    head.load_state_dict({'vectors': head.solve(features.global_.float(), y)})
     return head
 
 def add_images(
