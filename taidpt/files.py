@@ -8,7 +8,7 @@ __all__ = ['DATA', 'atomic_write', 'only_writer', 'reading', 'save_tensors', 'lo
            'text_list', 'progress_bar']
 
 # %% ../nbs/files.ipynb #files-002
-import csv, hashlib, json, os, re, sys
+import csv, hashlib, json, os, re, shutil, sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import resources
@@ -27,28 +27,28 @@ os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE') # PyTorch's threads sleep wh
 @contextmanager
 def atomic_write(path:str|Path)->Iterator[Path]: # a temporary path to write to, of the same name
     "Yield a temporary path, and rename it to `path` if the block raises no error."
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix='.writing-', dir=path.parent) as folder:
-        part = Path(folder)/path.name
+    target = Path(path).resolve()                           # of a link, the file itself
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix='.writing-', dir=target.parent) as folder:
+        part = Path(folder)/Path(path).name
         yield part
         with open(part, 'rb+') as file: os.fsync(file)
-        os.replace(part, path)
+        if target.exists(): shutil.copymode(target, part)
+        os.replace(part, target)
 
 # %% ../nbs/files.ipynb #files-writer-1
 @contextmanager
 def only_writer(path:str|Path)->Iterator[None]:
     "Keep other runs that call this away from a file. `ValueError` if one is at it."
     from filelock import FileLock, Timeout
-    path = Path(path)
-    lock = FileLock(path.with_name(f'.{path.name}.lock'))
+    real = Path(path).resolve()                             # one lock for a file and its links
+    lock = FileLock(real.with_name(f'.{real.name}.lock'))
     try:
         held = lock.acquire(timeout=0)
     except Timeout:
         raise ValueError(
             f'{path}: another run is writing it: wait for its end, or name another file') from None
     with held: yield
-
 
 # %% ../nbs/files.ipynb #files-reading-1
 @contextmanager
