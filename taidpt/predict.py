@@ -155,7 +155,7 @@ class Model(Tagging):
         return Rule(limits, relative=True)
 
     def curves(self)->tuple[Calibration, int|None]: # and the branch whose scores they are of
-        "Calibration and probabilities as calibrated, or by the CLIP's sigmoid; else `ValueError`."
+        "Thresholds and probabilities as calibrated, or by the CLIP's sigmoid; else `ValueError`."
         if self.thresholds or self.sigmoid_scale is None or self.clip.logit_bias is None:
             return super().curves()
         return Calibration.of_sigmoid(self.clip, self.classes.names, self.sigmoid_scale), 0

@@ -24,7 +24,7 @@ def reference_thresholds(
     scores:ArrayLike, # R × C, of arbitrary images
     class_prior:Sequence[float]|None=None, # C shares of images with a class; None: 1 in 50
 )->np.ndarray: # C
-    "Calibration above the usual scores, farther for a rarer class."
+    "Thresholds above the usual scores, farther for a rarer class."
     scores = as_array(scores, float)
     share = np.clip(0.02 if class_prior is None else class_prior, 0.02, 0.5)
     deviation = np.sqrt(scores.var(0).mean())
@@ -102,7 +102,7 @@ def _digest_of(images:Sequence)->str: # N -> '' unless all are files or addresse
 
 @dataclass
 class Calibration:
-    "Calibration and probabilities of C classes, and their source."
+    "Thresholds and probabilities of C classes, and their source."
     names:list[str] # C classes
     values:list[float] # C: lowest score of a present class
     slopes:list[float] # C: a of the curve
@@ -122,7 +122,7 @@ class Calibration:
         names:Sequence[str], # C classes
         scale:float, # global scores are cosines times this
     )->'Calibration': # of global scores
-        "Calibration and probabilities by a CLIP's own sigmoid, with nothing to fit."
+        "Thresholds and probabilities by a CLIP's own sigmoid, with nothing to fit."
         C, slope = len(names), clip.logit_scale/scale
         level = -clip.logit_bias/slope                          # the score of an even chance
         return cls(list(names), [level]*C, [slope]*C, [clip.logit_bias]*C, [0]*C, 0, 'a sigmoid')
@@ -159,7 +159,7 @@ class Tagging:
     thresholds:Calibration|None = None                      # of labelled images: `calibrate`
 
     def curves(self)->tuple[Calibration, int|None]: # and the branch whose scores they are of
-        "Calibration and probabilities as calibrated. `ValueError` without."
+        "Thresholds and probabilities as calibrated. `ValueError` without."
         if self.thresholds: return self.thresholds, None
         raise ValueError(f'{self.title} has no probabilities: calibrate it with labelled images, '
                          'or give a threshold')
@@ -245,7 +245,7 @@ def _fitted(
     source:str='', # of the images
     data:str='', # a hash of their contents
 )->Calibration:
-    "Calibration and curves from labelled scores."
+    "Thresholds and curves from labelled scores."
     s = as_array(scores, float)
     read = np.isfinite(s).all(1)
     y, s = as_labels(labels, *s.shape)[read] == 1, s[read]

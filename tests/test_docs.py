@@ -94,6 +94,32 @@ def test_equations_are_well_formed():
     assert read_off > 500
 
 
+def test_no_dollar_is_left_outside_code(site):
+    "It would be an equation that was not read as one"
+    left = []
+    for page in site.rglob('*.html'):
+        text = re.sub(r'<(script|style|pre|code)\b.*?</\1>', '', read(page), flags=re.DOTALL)
+        text = re.sub(r'<[^>]+>', '', text)
+        left += [f'{page.name}: {around}' for around in re.findall(r'.{0,40}\$.{0,40}', text)]
+    assert not left, '\n'.join(left)
+
+
+def test_a_page_has_one_next(site):
+    "The page that its last lines call the next is the one to which its foot leads"
+    wrong = []
+    pages = 0
+    for page in site.rglob('*.html'):
+        text = read(page)
+        last_line = re.search(r'<strong>Next:</strong>.*?href="([^"#]+)', text, flags=re.DOTALL)
+        if not last_line: continue
+        foot = re.search(r'class="next-page" href="([^"]+)"', text)
+        pages += 1
+        if last_line[1] != foot[1]:
+            wrong.append(f'{page.name}: {last_line[1]}, and {foot[1]}')
+    assert pages > 20
+    assert not wrong, '\n'.join(wrong)
+
+
 def test_pages_of_the_site(site):
     "Names have anchors, tests are there, directives are not; figures have words, pages have links"
     scores = read(site/'04_scores.html')

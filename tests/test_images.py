@@ -29,7 +29,7 @@ def saved(photo: Image.Image, kind: str, **kwargs) -> bytes:
     return file.getvalue()
 
 
-def test_a_image_runs_no_program(tmp_path, monkeypatch):
+def test_an_image_runs_no_program(tmp_path, monkeypatch):
     "Only formats of a list are opened, whatever a file is called: PostScript is a program"
     monkeypatch.setattr(EpsImagePlugin, 'Ghostscript', mock.Mock(side_effect=AssertionError))
     path = tmp_path/'postscript.jpg'
@@ -108,7 +108,7 @@ def test_any_unreadable_image_can_be_skipped(tmp_path):
         with broken, pytest.raises(ValueError, match='some'): open_rgb(b'some')
 
 
-def test_what_one_sees_makes_a_image(tmp_path):
+def test_what_one_sees_makes_an_image(tmp_path):
     "Another note on how to turn it, or other sides, make another image"
     exif = Image.Exif()
     exif[0x0112] = 3                                            # upside down

@@ -72,7 +72,7 @@ def find_clip(
     if not source.recommended and not source.origin:
         warnings.warn(
             f'No settings are known for {source.label}. TaIDPT takes the published ones, found on '
-            'RN50/openai; auto_settings of taidpt.learner measures others.', stacklevel=3)
+            'RN50/openai; auto_settings of taidpt.starts measures others.', stacklevel=3)
     return source
 
 # %% ../../nbs/encoders/openclip.ipynb #mo-know-2
