@@ -183,7 +183,7 @@ def unchecked(tags:str)->str: # a cell of a table
 def is_protected(row:Mapping[str, str|None])->bool: # of a table of tags, by heading
     "Whether a run leaves a row alone: `checked` does not say what a run wrote beside these tags."
     tags = row.get('tags') or ''
-    older = f'no {digest([tags])[:8]}'                      # of the cell as it stands, in old tables
+    older = f'no {digest([tags])[:8]}'                      # of the cell as it is, in old tables
     return row.get('checked') not in (unchecked(tags), older)
 
 def is_label(row:Mapping[str, str|None])->bool: # of a table of tags, by heading

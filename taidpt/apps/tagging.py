@@ -246,8 +246,7 @@ def _read_rows(path:Path)->tuple[TableReader, list[dict[str, str]]]:
         raise ValueError(f'a table of tags has the columns {", ".join(_COLUMNS)}, and none twice')
     rows = []
     has_end = not lines or lines[-1].endswith(('\r', '\n'))
-    try:
-        for row in table: rows.append(row)
+    try: rows.extend(table)
     except ValueError:
         is_torn = table.line == len(lines) and not has_end
         if not is_torn: raise
@@ -360,13 +359,16 @@ class TagTable:
         self.score_columns = list(dict.fromkeys([*wanted, *was_there]))
         self.columns = list(dict.fromkeys([*self.columns, *self.score_columns]))
 
+    def _writer(self, file)->csv.DictWriter: # open as text
+        return csv.DictWriter(file, self.columns, delimiter=self.separator, lineterminator='\n')
+
     def _write_rows(self, path:Path, rows:Iterable[dict])->None:
         "Write a table whole, with the marks between cells as they were."
         with (
             atomic_write(path) as part,
             open(part, 'w', newline='', encoding=self.encoding) as file,
         ):
-            table = csv.DictWriter(file, self.columns, delimiter=self.separator, lineterminator='\n')
+            table = self._writer(file)
             table.writeheader()
             table.writerows(rows)
 
@@ -456,7 +458,7 @@ class TagTable:
         self.scored |= new
         self._take_edits()
         with open(self.path, 'a', newline='', encoding='utf-8') as file:
-            table = csv.DictWriter(file, self.columns, delimiter=self.separator, lineterminator='\n')
+            table = self._writer(file)
             for cells in new.values(): table.writerow(self._put(cells))
         self.version = _version(self.path)
 
