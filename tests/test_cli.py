@@ -500,10 +500,10 @@ def test_a_photo_that_was_renamed(night, command, folder):
 # person then changed the first row and checked the third
 OLD_TABLE = r"""
 image,tags,error,model,changed,checked,bear,skis,person
-photos/000000000285.jpg,"bear,person",,MODEL,2024-05-06T07:08:09+00:00 73709 bytes,no abbed058,0.5,0.1,0.1
-photos/000000000785.jpg,"skis,person",,MODEL,2024-05-06T07:08:09+00:00 26120 bytes,no dfdfdd9d,0.1,0.7,0.3
-photos/000000001268.jpg,,,MODEL,2024-05-06T07:08:09+00:00 36384 bytes,yes,0.1,0.1,0.1
-photos/bus\nstop.jpg,,,MODEL,2024-05-06T07:08:09+00:00 37728 bytes,no 6e340b9c,0.1,-0.1,-0.1
+photos/000000000285.jpg,"bear,person",,MODEL,TIME 73709 bytes,no abbed058,0.5,0.1,0.1
+photos/000000000785.jpg,"skis,person",,MODEL,TIME 26120 bytes,no dfdfdd9d,0.1,0.7,0.3
+photos/000000001268.jpg,,,MODEL,TIME 36384 bytes,yes,0.1,0.1,0.1
+photos/bus\nstop.jpg,,,MODEL,TIME 37728 bytes,no 6e340b9c,0.1,-0.1,-0.1
 """
 
 
