@@ -496,8 +496,8 @@ def test_a_photo_that_was_renamed(night, command, folder):
     assert 'tags.csv: 3 labelled images are too few' in command(*learn)[2]
 
 
-# As the version of commit d0aa4d2d wrote it, by `taidpt tag … photos --out tags.csv --scores`; a
-# person then changed the first row and checked the third
+# As the version before wrote it, by `taidpt tag … photos --out tags.csv --scores`, with rounded
+# scores; a person then changed the first row and checked the third
 OLD_TABLE = r"""
 image,tags,error,model,changed,checked,bear,skis,person
 photos/000000000285.jpg,"bear,person",,MODEL,TIME 73709 bytes,no abbed058,0.5,0.1,0.1
