@@ -4,16 +4,16 @@
 
 # %% auto #0
 __all__ = ['DATA', 'atomic_write', 'only_writer', 'reading', 'save_tensors', 'load_tensors', 'cached_tensors', 'digest',
-           'escape_control', 'file_name', 'join_labels', 'split_labels', 'TableReader', 'unchecked', 'is_checked',
-           'text_list', 'progress_bar']
+           'escape_control', 'escape_path', 'unescape_path', 'file_name', 'join_labels', 'split_labels', 'TableReader',
+           'unchecked', 'is_protected', 'is_label', 'photo_name', 'photo_path', 'text_list', 'progress_bar']
 
 # %% ../nbs/files.ipynb #files-002
-import csv, hashlib, json, os, re, sys
+import csv, hashlib, json, os, re, shutil, sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import resources
 from io import StringIO
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -27,28 +27,28 @@ os.environ.setdefault('OMP_WAIT_POLICY', 'PASSIVE') # PyTorch's threads sleep wh
 @contextmanager
 def atomic_write(path:str|Path)->Iterator[Path]: # a temporary path to write to, of the same name
     "Yield a temporary path, and rename it to `path` if the block raises no error."
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with TemporaryDirectory(prefix='.writing-', dir=path.parent) as folder:
-        part = Path(folder)/path.name
+    target = Path(path).resolve()                           # of a link, the file itself
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(prefix='.writing-', dir=target.parent) as folder:
+        part = Path(folder)/Path(path).name
         yield part
         with open(part, 'rb+') as file: os.fsync(file)
-        os.replace(part, path)
+        if target.exists(): shutil.copymode(target, part)
+        os.replace(part, target)
 
 # %% ../nbs/files.ipynb #files-writer-1
 @contextmanager
 def only_writer(path:str|Path)->Iterator[None]:
     "Keep other runs that call this away from a file. `ValueError` if one is at it."
     from filelock import FileLock, Timeout
-    path = Path(path)
-    lock = FileLock(path.with_name(f'.{path.name}.lock'))
+    real = Path(path).resolve()                             # one lock for a file and its links
+    lock = FileLock(real.with_name(f'.{real.name}.lock'))
     try:
         held = lock.acquire(timeout=0)
     except Timeout:
         raise ValueError(
             f'{path}: another run is writing it: wait for its end, or name another file') from None
     with held: yield
-
 
 # %% ../nbs/files.ipynb #files-reading-1
 @contextmanager
@@ -57,6 +57,9 @@ def reading(path:str|Path)->Iterator[None]: # a file, or a place in it
     try: yield
     except FileNotFoundError:
         raise             # names it already
+    except UnicodeDecodeError as error:
+        raise ValueError(f'{path}: it is not UTF-8: save it as UTF-8, which spreadsheets call '
+                         'CSV UTF-8') from error
     except Exception as error:
         raise ValueError(f'{path}: {error}') from error
 
@@ -115,6 +118,16 @@ def escape_control(text:object)->str: # a name, a path, a message -> safe to pri
     "Text on one line that controls no terminal."
     return _ODD.sub(lambda match: ascii(match[0])[1:-1], str(text))
 
+def escape_path(path:str|Path)->str:
+    "A path on one line that controls no terminal, which `unescape_path` gives back."
+    return escape_control(str(path).replace('\\', r'\\'))
+
+_ESCAPE = re.compile(r'\\([\\nrt]|x[0-9a-f]{2}|u[0-9a-f]{4})')
+
+def unescape_path(text:str)->str: # of `escape_path`
+    "The path that was escaped."
+    return _ESCAPE.sub(lambda match: match[0].encode().decode('unicode_escape'), text)
+
 def file_name(name:str)->str: # of anything, from a file of somebody else
     "A name as that of a file in the folder at hand: '../x' becomes 'x'."
     return re.sub(r'[^\w.+ -]+', '-', name).strip(' .-')[:50] or 'unnamed'
@@ -135,22 +148,16 @@ def split_labels(cell:str)->list[str]:
     return names
 
 # %% ../nbs/files.ipynb #files-tab-1
-_SEPARATORS = {',': 'commas', ';': 'semicolons', '\t': 'tabs'}
-
 class TableReader(csv.DictReader):
     "Rows of a table, by heading. `ValueError` with the line of a row that does not fit."
-    def __init__(self,
-        lines:Iterable[str], # of an open file
-        separator:str=',', # of its cells
-    ):
-        super().__init__(lines, delimiter=separator, strict=True)
+    def __init__(self, lines:Iterable[str]): # of an open file
+        lines = iter(lines)
+        headings = next(lines, '')
+        marks = re.findall('[,;\t]', headings)
+        self.separator = marks[0] if marks else ','
+        super().__init__(chain([headings], lines), delimiter=self.separator, strict=True)
+        self.headings = self.fieldnames or []               # None: there are no lines
         self.line = 1                                       # where the row begins
-        headings = self.fieldnames or []                    # None: there are no lines
-        if len(headings) != 1: return
-        for mark, name in _SEPARATORS.items():              # that the one heading may contain
-            if mark != separator and mark in headings[0]:
-                raise ValueError(
-                    f'its cells are separated by {name}: save it with {_SEPARATORS[separator]}')
 
     def __next__(self)->dict[str, str]:
         self.line = self.reader.line_num + 1
@@ -165,16 +172,46 @@ class TableReader(csv.DictReader):
                 raise ValueError(unclosed)
         return row
 
-
 # %% ../nbs/files.ipynb #files-tab-4
+_CONFIRMS = 'yes', 'x', '1', '1.0', 'true'
+
 def unchecked(tags:str)->str: # a cell of a table
     "What the column `checked` says of tags that no person has changed or checked."
-    return f'no {digest([tags])[:8]}'
+    names = {name.strip() for name in tags.split(',')} - {''}
+    return f'no {digest(sorted(names))[:8]}'
 
-def is_checked(row:Mapping[str, str|None])->bool: # of any table of labels, by heading
-    "Whether a person wrote the tags of a row, changed them, or says that they are right."
-    return row.get('checked') != unchecked(row.get('tags') or '')
+def is_protected(row:Mapping[str, str|None])->bool: # of a table of tags, by heading
+    "Whether a run leaves a row alone: `checked` does not say what a run wrote beside these tags."
+    tags = row.get('tags') or ''
+    older = f'no {digest([tags])[:8]}'                      # of the cell as it is, in old tables
+    return row.get('checked') not in (unchecked(tags), older)
 
+def is_label(row:Mapping[str, str|None])->bool: # of a table of tags, by heading
+    "Whether a person confirmed the tags of a row, or changed them."
+    if 'checked' not in row: return True
+    mark = (row['checked'] or '').strip()
+    is_of_a_run = re.fullmatch('no [0-9a-f]{8}', mark) is not None
+    return mark.lower() in _CONFIRMS or (is_of_a_run and is_protected(row))
+
+# %% ../nbs/files.ipynb #files-photo-1
+def photo_name(
+    photo:str|Path, # a file, or the address of one
+    folder:Path, # of the table, resolved
+)->str:
+    "What a table calls a photo. Two photos never have the same name."
+    if not os.path.isfile(photo): return escape_path(photo)
+    path = Path(photo).resolve()
+    if path.is_relative_to(folder):
+        path = path.relative_to(folder)
+    return escape_path(path.as_posix())
+
+def photo_path(
+    name:str, # in a table
+    folder:str|Path, # of the table
+)->Path:
+    "The file of a photo, which may be gone."
+    path = Path(folder, unescape_path(name))
+    return path if os.path.isfile(path) else Path(folder, name)
 
 # %% ../nbs/files.ipynb #files-small-1
 def text_list(texts:str|Iterable[str])->list[str]:

@@ -1,6 +1,5 @@
 """The `taidpt` command, on small data."""
-import csv, json, os, re, shutil, sqlite3, sys
-from contextlib import closing
+import csv, json, os, re, shutil, sys
 from glob import glob
 from io import BytesIO, TextIOWrapper
 from itertools import islice
@@ -19,6 +18,7 @@ from taidpt.apps import tagging
 from taidpt.apps.cli import app, main
 from taidpt.apps.tagging import read_classes
 from taidpt.baselines.concepts import TextLinear, ready_to_tag
+from taidpt.datasets.labelled import read_labels
 from taidpt.text.captions import bundled_captions
 
 DEMO = ROOT/'taidpt/data/coco_demo'
@@ -276,7 +276,7 @@ def night(command, folder):
 
 
 def rows(path='tags.csv') -> dict[str, dict]:
-    with open(path, newline='', encoding='utf-8') as f:
+    with open(path, newline='', encoding='utf-8-sig') as f:
         return {Path(row['image']).name: row for row in csv.DictReader(f)}
 
 
@@ -351,37 +351,196 @@ def test_a_torn_letter(night):
     assert night() == (0, 1) and 'я.jpg' in rows()
 
 
-def test_a_class_that_is_called_like_a_column(folder, command):
-    "Its scores would be lost; nothing is scored or written"
-    options = '--names-only', '--out', 't.csv'
-    for name in 'model', 'checked':
-        status, _, err = command('tag', f'cat,{name}', PHOTOS[0], '--scores', *options)
-        assert status == 1 and not listed()
-        assert f"t.csv: '{name}' is a class and a column of the table: rename the class" in err
-        assert 'or leave out --scores' in err
-    assert command('tag', 'cat,model', PHOTOS[0], *options)[0] == 0
-
-
-def test_a_column_that_is_called_like_a_class(night):
-    "What a person wrote there stays, with --scores and without; a run's own scores are no error"
+def test_own_columns_stay(night):
+    "Also marks under the names of all classes, which are no scores, and columns of other names"
     night()
-    correct('', cat='mine')
-    before = Path('tags.csv').read_bytes()
-    assert night('--scores') == (1, 0) and Path('tags.csv').read_bytes() == before
-    assert "tags.csv: 'cat' is a class and a column of yours: rename one of them" in night.err
+    marks = dict.fromkeys(('cat', 'dog', 'bus', 'person'), '1')
+    correct('', **marks, model_year='007')
     shutil.copy(PHOTOS[4], 'photos')
-    assert night('--threshold', .9) == (0, 5)               # each row is written again
+    assert night('--scores', '--threshold', .9) == (0, 5)   # each row is written again
+    assert "a run writes scores under names such as 'score of cat'" in night.err
     table = rows()
+    assert float(table[PHOTOS[4].name]['score of cat']) < 1
     assert table.pop(PHOTOS[4].name)['cat'] == ''
-    assert {row['cat'] for row in table.values()} == {'mine'}
-    Path('tags.csv').unlink()
-    assert night('--scores') == (0, 5) and night('--threshold', .9) == (0, 5)
-    assert all(float(row['cat']) for row in rows().values())
+    for row in table.values():
+        assert float(row['score of cat']) < 1
+        assert {name: row[name] for name in marks} == marks and row['model_year'] == '007'
+    before = {name: row['score of cat'] for name, row in table.items()}
+    assert night('--tiles', 2)[0] == 0 and 'score of cat' not in night.err
+    assert all(rows()[name]['score of cat'] != score for name, score in before.items())
+
+
+def test_a_class_that_is_called_like_a_column(command):
+    line = 'tag', 'cat,model', PHOTOS[0], '--names-only', '--out', 't.csv', '--scores'
+    assert command(*line)[0] == 0
+    [row] = rows('t.csv').values()
+    assert row['model'].startswith('concepts ') and float(row['score of model']) < 1
+
+
+def test_another_ending_than_csv(night):
+    "Nothing is scored, and a file that is there stays"
+    Path('tags.db').write_bytes(b'mine')
+    for out in 'tags.db', 'tags.parquet', 'tags.xlsx':
+        assert night(out=out) == (1, 0)
+        assert f"{out}: a table of tags ends in .csv; pandas converts it: " in night.err
+        assert "pandas.read_csv('tags.csv').to_parquet('tags.parquet')" in night.err
+    assert Path('tags.db').read_bytes() == b'mine' and listed() == ['photos', 'tags.db']
+
+
+@pytest.mark.parametrize('end, last_end', [('\n', ''), ('\r\n', ''), ('\r', ''), ('\n', '\r')])
+def test_a_table_without_a_line_end(end, last_end, night, edited):
+    "As editors and spreadsheets of the web leave it: its last row stays, and what is in it"
+    def without_end():
+        correct('', tags='zebra')
+        text = Path('tags.csv').read_text().rstrip('\n').replace('\n', end)
+        Path('tags.csv').write_bytes((text + last_end).encode())
+
+    assert edited(without_end) == 0                         # during a run
+    assert [row['tags'] for row in rows().values()].count('zebra') == 2
+    without_end()                                           # and before one
+    assert night() == (0, 0)
+    assert [row['tags'] for row in rows().values()] == ['zebra']*4
+
+
+def test_a_last_row_of_a_photo_that_is_gone(night):
+    "It stays, too, though its last number may be torn"
+    night()
+    last = [*rows()][-1]
+    Path('tags.csv').write_text(Path('tags.csv').read_text().rstrip('\n'))
+    Path('photos', last).unlink()
+    assert night() == (0, 0) and last in rows()
+
+
+def test_a_torn_mark_is_no_word_of_a_person(night):
+    night()
+    before = Path('tags.csv').read_bytes()
+    Path('tags.csv').write_bytes(before[:-4])
+    assert night() == (0, 1) and Path('tags.csv').read_bytes() == before
+
+
+def test_semicolons_and_letters_of_a_spreadsheet(night, command, folder):
+    "The table stays as it was found; another alphabet is one sentence"
+    night()
+    correct('', tags='bus', Größe='7,5')
+    text = Path('tags.csv').read_text().replace('"7,5"', '7.5').replace(',', ';')
+    Path('tags.csv').write_text(text, encoding='utf-8-sig')
+    shutil.copy(PHOTOS[4], 'photos')
+    assert night() == (0, 1)
+    assert Path('tags.csv').read_text(encoding='utf-8').startswith(f'\ufeff{text}')
+    assert command('evaluate', folder/'my.safetensors', '--labels', 'tags.csv')[0] == 0
+    Path('tags.csv').write_text(text, encoding='cp1252')
+    fault = 'tags.csv: it is not UTF-8: save it as UTF-8, which spreadsheets call CSV UTF-8'
+    assert night() == (1, 0) and fault in night.err
+    assert fault in command('evaluate', folder/'my.safetensors', '--labels', 'tags.csv')[2]
+
+
+def test_permissions_and_links_stay(night):
+    Path('real').mkdir()
+    Path('tags.csv').symlink_to('real/mine.csv')
+    assert night()[0] == 0
+    Path('tags.csv').chmod(0o600)
+    shutil.copy(PHOTOS[4], 'photos')
+    assert night() == (0, 1) and len(rows('real/mine.csv')) == 5
+    assert Path('tags.csv').is_symlink()
+    assert Path('real/mine.csv').stat().st_mode & 0o777 == 0o600
+
+
+# Which photo a row is of
+
+def test_one_folder_by_many_paths(night, folder, command):
+    "And one photo by several names: one row, and one label"
+    night()
+    line = 'tag', folder/'my.safetensors', '--out', 'tags.csv', '--threshold', .1
+    Path('link').symlink_to('photos')
+    for place in (Path('photos').resolve(), 'photos/../photos', 'link'):
+        status, out, _ = command(*line, place)
+        assert status == 0 and 'rows: 0 new, 4 kept, 0 scored again' in out
+    photo = f'photos/{PHOTOS[0].name}'
+    names = photo, f'./{photo}', Path(photo).resolve(), f'link/{PHOTOS[0].name}'
+    assert 'rows: 1 new' in command(*line[:-2], *names, '--out', 'one.csv')[1]
+    assert len(rows('one.csv')) == 1
+    Path('labels.tsv').write_text('\n'.join(['image\tlabels', *(f'{name}\tcat' for name in names)]))
+    status, out, _ = command('evaluate', folder/'my.safetensors', '--labels', 'labels.tsv')
+    assert status == 0 and out.startswith('1 images')
+
+
+@pytest.mark.skipif(sys.platform == 'win32', reason='needs names that Windows forbids')
+def test_a_name_that_is_the_escape_of_another(night):
+    for name in 'a\nb.jpg', r'a\nb.jpg': shutil.copy(PHOTOS[4], f'photos/{name}')
+    assert night() == (0, 6) and night() == (0, 0)
+    assert {r'a\nb.jpg', r'a\\nb.jpg'} < {*rows()}
+    correct(r'a\\\\nb', tags='cat', checked='yes')          # the one with a backslash
+    [photo] = read_labels('tags.csv', ['cat', 'dog']).images
+    assert photo.name == r'a\nb.jpg'
+
+
+def test_a_photo_outside_the_folder_of_the_table(night, command, folder):
+    Path('tables').mkdir()
+    assert night(out='tables/tags.csv') == (0, 4)
+    assert {row['image'] for row in rows('tables/tags.csv').values()} == {
+        str(photo.resolve()) for photo in Path('photos').iterdir()}
+    correct('', 'tables/tags.csv', checked='yes')
+    assert command('evaluate', folder/'my.safetensors', '--labels', 'tables/tags.csv')[0] == 0
+
+
+def test_a_photo_that_was_renamed(night, command, folder):
+    "A run names the row that it had; `evaluate` and `train` go on with the others"
+    night()
+    correct('', checked='yes')
+    Path('photos', PHOTOS[0].name).rename('photos/renamed.jpg')
+    assert night() == (0, 1)
+    assert (f'seem to have rows under other names (1): photos/renamed.jpg is perhaps '
+            f'photos/{PHOTOS[0].name}') in night.err
+    assert night() == (0, 0) and 'perhaps' not in night.err
+    status, out, err = command('evaluate', folder/'my.safetensors', '--labels', 'tags.csv')
+    assert status == 0 and out.startswith('3 images')
+    assert f'left out, as no such image is there (1): photos/{PHOTOS[0].name}' in err
+    learn = 'train', '--classes', 'cat,person', '--labels', 'tags.csv', '--out', 'x.safetensors'
+    assert 'tags.csv: 3 labelled images are too few' in command(*learn)[2]
+
+
+# As the version before wrote it, by `taidpt tag … photos --out tags.csv --scores`, with rounded
+# scores; a person then changed the first row and checked the third
+OLD_TABLE = r"""
+image,tags,error,model,changed,checked,bear,skis,person
+photos/000000000285.jpg,"bear,person",,MODEL,TIME 73709 bytes,no abbed058,0.5,0.1,0.1
+photos/000000000785.jpg,"skis,person",,MODEL,TIME 26120 bytes,no dfdfdd9d,0.1,0.7,0.3
+photos/000000001268.jpg,,,MODEL,TIME 36384 bytes,yes,0.1,0.1,0.1
+photos/bus\nstop.jpg,,,MODEL,TIME 37728 bytes,no 6e340b9c,0.1,-0.1,-0.1
+"""
+
+
+@pytest.mark.skipif(sys.platform == 'win32', reason='needs a name that Windows forbids')
+@pytest.mark.parametrize('place', ['.', 'tables'])
+def test_a_table_of_the_version_before(place, command):
+    "Its rows find their photos, no row is scored again, and what a person wrote holds"
+    Path('photos').mkdir()
+    for number in 285, 785, 1268, 6723:
+        photo = Path('photos', f'{number:012}.jpg')
+        if number == 6723: photo = Path('photos/bus\nstop.jpg')
+        shutil.copy(DEMO/'images'/f'{number:012}.jpg', photo)
+        os.utime(photo, (1714979289, 1714979289))           # TIME
+    line = 'tag', 'bear,skis,person', 'photos', '--out', Path(place, 'tags.csv')
+    model = tagging.TagTable('tags.csv', tagging.open_model('bear,skis,person')).model
+    Path(place).mkdir(exist_ok=True)
+    table = Path(place, 'tags.csv')
+    text = OLD_TABLE.lstrip().replace('MODEL', model)
+    table.write_text(text.replace('TIME', '2024-05-06T07:08:09+00:00'))
+    status, out, err = command(*line)
+    assert status == 0 and 'rows: 0 new, 4 kept, 0 scored again' in out
+    assert 'its columns with the names of the classes stay as they are' in err
+    kept = rows(table)
+    assert [row['tags'] for row in kept.values()] == ['bear,person', 'skis,person', '', '']
+    assert 'rows: 0 new, 2 kept, 2 scored again' in command(*line, '--threshold', .9)[1]
+    assert rows(table)['000000000285.jpg']['tags'] == 'bear,person'
+    status, out, err = command('evaluate', 'bear,skis,person', '--labels', table)
+    assert status == 0 and out.startswith('2 images')
+    assert 'a person confirmed 2 of 4 rows' in err
 
 
 def test_two_runs_on_one_table(night, folder):
     night()
-    table = tagging.TagTable('tags.parquet', load_model(folder/'my.safetensors'))
+    table = tagging.TagTable('tags.csv', load_model(folder/'my.safetensors'))
     with table.writing():
         assert night()[0] == 1 and 'tags.csv: another run is writing it' in night.err
     assert night()[0] == 0
@@ -396,9 +555,9 @@ def edited(night, monkeypatch, request):
     def run(edit):
         def add_and_edit(table, tagged):
             add(table, tagged)
-            saved.append(table.csv.read_text())
+            saved.append(table.path.read_text())
             if len(saved) == request.param:
-                table.csv.write_text(saved[0])
+                table.path.write_text(saved[0])
                 edit()
 
         with monkeypatch.context() as patch:
@@ -420,11 +579,11 @@ def test_an_edit_while_a_run_goes_on(night, edited):
 
 def test_an_edit_that_breaks_the_table(night, edited):
     "It stays, and the rows of the run are beside it"
-    def edit(table=Path('tags.csv')): table.write_text(table.read_text().replace(',', ';'))
+    def edit(table=Path('tags.csv')): table.write_text(table.read_text().replace(',', '|'))
 
     assert edited(edit) == 1
-    assert 'semicolons' in night.err and 'in tags.new.csv' in night.err
-    assert len(rows('tags.new.csv')) == 4 and ';' in Path('tags.csv').read_text()
+    assert 'a table of tags has the columns' in night.err and 'in tags.new.csv' in night.err
+    assert len(rows('tags.new.csv')) == 4 and '|' in Path('tags.csv').read_text()
 
 
 def test_a_stopped_run_says_what_it_keeps(night, command, folder):
@@ -437,36 +596,35 @@ def test_a_stopped_run_says_what_it_keeps(night, command, folder):
 
 
 def test_tags_of_a_model_are_no_labels(night, command, folder):
-    "But rows that a person changed or checked"
+    "But rows that a person changed or checked; other words confirm nothing, and keep their rows"
     night()
     def evaluate(): return command('evaluate', folder/'my.safetensors', '--labels', 'tags.csv')
 
+    status, out, err = evaluate()
+    assert status == 1 and not out and 'tags.csv: no person confirmed a row' in err
+    words = 'nein', '?', 'no', ''
+    for photo, word in zip(PHOTOS, words): correct(photo.stem, checked=word)
     status, _, err = evaluate()
-    [model] = {row['model'] for row in rows().values()}
-    assert status == 1 and f'tags.csv: no row is a label: all are tags of {model}' in err
-    correct(PHOTOS[0].stem, tags='person,cat')
-    correct(PHOTOS[1].stem, checked='yes')
+    assert status == 1 and "what confirms nothing under checked (4): 'nein', '?', 'no'" in err
+    assert night('--threshold', .9) == (0, 0)               # no run writes over these words
+    correct(PHOTOS[0].stem, tags='person,cat', checked='no 12345678')
+    correct(PHOTOS[1].stem, checked='TRUE')
     status, out, err = evaluate()
     assert status == 0 and out.startswith('2 images')
-    assert '2 of 4 rows are labels' in err and model in err
+    assert 'a person confirmed 2 of 4 rows' in err and "'no', an empty cell" in err
     learn = 'train', '--classes', 'cat,dog,person', '--labels', 'tags.csv'
     status, _, err = command(*learn, '--out', 'x.safetensors')
     assert status == 1 and 'tags.csv: 2 labelled images are too few' in err
 
 
-def test_parquet_and_a_database_have_what_the_table_has(night, folder):
-    assert night('--scores', out='tags.parquet') == (0, 4)
-    assert night('--scores', out='tags.db') == (0, 0)
-    table, frame = rows(), pd.read_parquet('tags.parquet')
-    with closing(sqlite3.connect('tags.db')) as db:
-        tags = db.execute('SELECT image, tag FROM taidpt_tags').fetchall()
-        scores = db.execute('SELECT image, person FROM taidpt').fetchall()
-    for row in frame.to_dict('records'):
-        written = table[Path(row['image']).name]
-        assert ','.join(row['tags']) == written['tags']
-        assert row['person'] == float(written['person'])
-        assert [tag for name, tag in tags if name == row['image']] == list(row['tags'])
-    assert scores == list(zip(frame.image, frame.person)) and tags
+def test_a_table_that_pandas_tidies_confirms_nothing(night, command, folder):
+    "Spaces behind commas, and names in another order"
+    night('--threshold', -1)                                # all four classes are tags
+    table = pd.read_csv('tags.csv')
+    table.tags = table.tags.map(lambda tags: ', '.join(sorted(tags.split(','))))
+    table.to_csv('tags.csv', index=False)
+    status, _, err = command('evaluate', folder/'my.safetensors', '--labels', 'tags.csv')
+    assert status == 1 and 'tags.csv: no person confirmed a row' in err
 
 
 def test_a_model_that_compares_images_scores_all(folder, command):
@@ -488,7 +646,7 @@ def killed_while_tagging(*line) -> int:
 
     def die(table, tagged):
         if len(table.rows) < 4: return add(table, tagged)
-        with open(table.csv, 'a') as file: file.write('photos/0000,"per')
+        with open(table.path, 'a') as file: file.write('photos/0000,"per')
         os._exit(9)
 
     with mock.patch.object(tagging.TagTable, 'add', die), mock.patch.object(tagging, '_PART', 2):

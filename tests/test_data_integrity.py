@@ -92,7 +92,7 @@ A_ROW = '.jpg,cat,,m,c,no 8eb2b9f9\n'
     (f'{TAGS}a{A_ROW}b.jpg,"cat,,m,c,\nc.jpg,"cat,dog",,m,c,\n', 'line 3: a quotation mark'),
     (f'{TAGS}a{A_ROW}b.jpg,"cat\nc.jpg,dog",,m,c,\n', 'line 3: a quotation mark is not closed'),
     (f'{TAGS}a.jpg,cat,dog,,m,c,\n', 'line 2: more cells than headings'),
-    (f'{TAGS}a{A_ROW}'.replace(',', ';'), 'separated by semicolons'),
+    (f'{TAGS}a.jpg,cat,,m,c,yes\na.jpg,dog,,m,c,yes\n', 'a.jpg has two rows'),
 ])
 def test_a_table_of_tags_with_a_fault(text, fault, tmp_path):
     "Is an error, and stays as it is"

@@ -317,6 +317,6 @@ def test_a_note_on_labels_names_its_caller(tmp_path):
         for name, checked in (('a.jpg', 'yes'), ('b.jpg', unchecked('cat')))]
     table.write_text('\n'.join(['image,tags,error,model,changed,checked', *rows]))
     for name in 'a.jpg', 'b.jpg': (tmp_path/name).touch()
-    with pytest.warns(UserWarning, match='1 of 2 rows are labels') as notes:
+    with pytest.warns(UserWarning, match='a person confirmed 1 of 2 rows') as notes:
         read_labels(table, NAMES)
     assert [note.filename for note in notes] == [__file__]

@@ -258,9 +258,8 @@ def _tag(
         'with --json, too.'))]=None,
     as_json:_Json=False,
     out:Annotated[Path|None, Option(metavar='FILE', help=(
-        'A table that grows: .csv; .parquet or .db are made from the .csv beside them. A row that '
-        'you corrected stays; any other stays while image, model and threshold are the same.'
-        ))]=None,
+        'A table that grows: .csv. A row that you corrected stays; any other stays while image, '
+        'model and threshold are the same.'))]=None,
     save:Annotated[Path|None, Option(metavar='FILE', help='Keep the model: .safetensors.')]=None,
     report:_Report=None,
     member:_Member=None,
@@ -285,7 +284,7 @@ def _tag(
         table = TagTable(out, opened, scores, threshold, probability)
         tell = table.add
         writing = table.writing()
-        kept = f'{table.csv} has the rows so far; the same command goes on'
+        kept = f'{out} has the rows so far; the same command goes on'
     try:
         with writing:
             if out and not report: images = table.pending(images)

@@ -7,9 +7,9 @@ __all__ = ['add_words', 'read_classes', 'from_pretrained', 'open_model', 'Tagged
 
 # %% ../../nbs/apps/tagging.ipynb #tagging-003
 import csv, os, warnings
-from collections import Counter
+from codecs import BOM_UTF8, getincrementaldecoder
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from functools import cached_property, lru_cache, partial
@@ -23,8 +23,8 @@ from .onnx import Tagger
 from ..classes import ClassSet, add_synonyms, as_classset
 from ..encoders.images import as_images, open_rgb
 from ..files import (
-    TableReader, atomic_write, digest, escape_control, is_checked, join_labels, only_writer,
-    progress_bar, reading, split_labels, unchecked)
+    TableReader, atomic_write, digest, escape_control, is_protected, join_labels, only_writer,
+    photo_name, photo_path, progress_bar, reading, split_labels, unchecked)
 from ..tags import Rule, Tag
 
 if TYPE_CHECKING:
@@ -225,82 +225,60 @@ def _version(file:str|Path)->str: # '' for an address
 # %% ../../nbs/apps/tagging.ipynb #tagging-file-1
 _COLUMNS = 'image', 'tags', 'error', 'model', 'changed', 'checked'
 
-def _open_table(path:Path)->TableReader: # of the lines that were written to their ends
-    "A table of tags. `ValueError` for a table of anything else."
-    content = path.read_bytes()
-    whole_lines = content[:content.rfind(b'\n') + 1] or content
-    table = TableReader(StringIO(whole_lines.decode('utf-8-sig'), newline=''))
-    head = table.fieldnames or _COLUMNS
+def _mend_last_row(rows:list[dict[str, str]])->None: # of a table whose last line has no end
+    "Drop the last row if it is torn; have it scored again if it may be and no person has seen it."
+    row = rows[-1]
+    if None in row.values():                                # cells are missing
+        rows.pop()
+        return
+    mark, cell = unchecked(row['tags']), row['checked']
+    is_torn_mark = cell.startswith('no ') and mark.startswith(cell)
+    if is_torn_mark or not is_protected(row):
+        row |= {'model': '', 'checked': mark}
+
+def _read_rows(path:Path)->tuple[TableReader, list[dict[str, str]]]:
+    "A table of tags and its whole rows. `ValueError` for a table of anything else."
+    decoder = getincrementaldecoder('utf-8-sig')()          # which leaves out half a letter
+    lines = list(StringIO(decoder.decode(path.read_bytes()), newline=''))
+    table = TableReader(lines)
+    head = table.headings or _COLUMNS
     if not {*_COLUMNS} <= {*head} or len({*head}) < len(head):
         raise ValueError(f'a table of tags has the columns {", ".join(_COLUMNS)}, and none twice')
-    return table
-
-def _read_rows(path:Path)->tuple[Sequence[str], dict[str, dict]]: # headings; rows by image
-    "A table of tags; without a file, an empty one. `ValueError` as `_open_table`."
-    if not path.exists(): return _COLUMNS, {}
-    rows = {}
-    with reading(path):
-        table = _open_table(path)
-        for row in table:
-            earlier = rows.get(row['image'])
-            was_seen = earlier and is_checked(earlier)
-            if not was_seen or is_checked(row):
-                rows[row['image']] = row
-    return table.fieldnames or _COLUMNS, rows
-
-def _write_rows(path:Path, columns:Sequence[str], rows:Iterable[dict])->None:
-    "Write a table whole."
-    with atomic_write(path) as part, open(part, 'w', newline='', encoding='utf-8') as file:
-        table = csv.DictWriter(file, columns, lineterminator='\n')
-        table.writeheader()
-        table.writerows(rows)
-
-
-# %% ../../nbs/apps/tagging.ipynb #tagging-kinds-1
-def _convert(path:Path, to:Path)->None: # a .csv; a .parquet or .db
-    "Make another kind of table of a .csv."
-    from pandas import read_csv
-    frame = read_csv(path, dtype=dict.fromkeys(_COLUMNS, str), keep_default_na=False, na_values='')
-    tags = frame.tags.fillna('').map(split_labels)
-    if to.suffix == '.parquet':
-        with atomic_write(to) as part:
-            frame.assign(tags=tags).to_parquet(part)
-        return
-    import sqlite3
-    rows = frame[['image']].assign(tag=tags).explode('tag').dropna()
-    with closing(sqlite3.connect(to)) as db:
-        frame.to_sql('taidpt', db, if_exists='replace', index=False)
-        rows.to_sql('taidpt_tags', db, if_exists='replace', index=False)
-
+    rows = []
+    has_end = not lines or lines[-1].endswith(('\r', '\n'))
+    try: rows.extend(table)
+    except ValueError:
+        is_torn = table.line == len(lines) and not has_end
+        if not is_torn: raise
+    else:
+        if rows and not has_end: _mend_last_row(rows)
+    return table, rows
 
 # %% ../../nbs/apps/tagging.ipynb #tagging-grow-1
 class TagTable:
     "A table of tags that grows as images are scored, while `writing`."
     def __init__(self,
-        path:str|Path, # a .csv; or a .parquet or .db, made at the end from the .csv beside it
+        path:str|Path, # a .csv
         model:'Model|Tagger', # which scores the images
         scores:bool=False, # with a column for the score of each class, and for its probability
         threshold:float|None=None, # as in `tag_images`
         probability:float|None=None, # as there
     ):
-        "`ValueError` for another kind of file, or a class that is called like a column."
+        "`ValueError` for another kind of file."
         self.path = Path(path)
-        if self.path.suffix not in ('.csv', '.parquet', '.db'):
-            raise ValueError(f'{path}: a table ends in .csv, .parquet or .db')
-        self.csv = self.path.with_suffix('.csv')
+        if self.path.suffix.lower() != '.csv':
+            table = self.path.with_suffix('.csv').name
+            raise ValueError(
+                f'{path}: a table of tags ends in .csv; pandas converts it: '
+                f"pandas.read_csv('{table}').to_parquet('{self.path.stem}.parquet')")
+        self.folder = self.path.parent.resolve()
         rule = f'{threshold} {probability}'
         self.model = f'{model.title} {digest([model.fingerprint(), rule])}'
         self.independent = model.traits.independent
         self.scores = scores
-        self.class_columns = [escape_control(name) for name in model.classes.natural]
-        self.probability_columns = []
-        if model.thresholds:
-            self.probability_columns = [f'probability of {name}' for name in self.class_columns]
-        columns = Counter([*_COLUMNS, *self.class_columns, *self.probability_columns])
-        for name, count in columns.items():
-            if scores and count > 1:
-                raise ValueError(f'{self.csv}: {name!r} is a class and a column of the table: '
-                                 'rename the class, or leave out scores=True')
+        self.classes = model.classes.natural
+        self.has_probabilities = bool(model.thresholds)
+        self.separator = ','
         self.columns = []
         self.score_columns = []             # those of them that are written
         self.rows = {}                      # image -> row
@@ -318,7 +296,7 @@ class TagTable:
     @contextmanager
     def writing(self)->Iterator[None]:
         "Keep other runs away, take the rows that are there, and write the table at the end."
-        with only_writer(self.csv):
+        with only_writer(self.path):
             self._read()
             self._add_score_columns()
             self.before = {*self.rows}
@@ -327,85 +305,147 @@ class TagTable:
             yield
             self._take_edits()
             self._write()
-            if self.path != self.csv: _convert(self.csv, self.path)
+
+    def _name_of(self, row:dict)->str:
+        "What the table calls the image of a row, which an earlier version named by where it ran."
+        name = row['image'] or ''
+        image = photo_path(name, self.folder)
+        if not os.path.isfile(image):
+            image = photo_path(name, Path.cwd())
+            if not row['changed'] or row['changed'] != _version(image): return name
+        return photo_name(image, self.folder)
+
+    def _take(self, row:dict)->None:
+        "Add a row of the file. `ValueError` for a second one that a person has seen."
+        name = self._name_of(row)
+        earlier = self.rows.get(name)
+        if earlier and is_protected(earlier):
+            if not is_protected(row): return
+            if earlier['tags'] != row['tags']:
+                raise ValueError(f'{name} has two rows, and you changed or checked both: delete '
+                                 'one of them')
+        self.rows[name] = row | {'image': name}
 
     def _read(self)->None:
-        head, self.rows = _read_rows(self.csv)
+        "Take the table of the file. `ValueError` if it is of anything else."
+        head = _COLUMNS
+        self.rows = {}
+        self.encoding = 'utf-8'
+        if self.path.exists():
+            with reading(self.path):
+                table, rows = _read_rows(self.path)
+                for row in rows: self._take(row)
+            head = table.headings or head
+            self.separator = table.separator
+            if self.path.read_bytes().startswith(BOM_UTF8):
+                self.encoding = 'utf-8-sig'
         self.columns = list(dict.fromkeys([*head, *self.score_columns]))
 
+    def _score_names(self, what:str)->list[str]: # 'score' or 'probability' -> C columns
+        return [f'{what} of {escape_control(name)}' for name in self.classes]
+
     def _add_score_columns(self)->None:
-        """Take all columns of scores, or without `scores` those that an earlier run wrote.
-        `ValueError` for a column that is not a run's, as those of other classes are missing."""
-        for columns in (self.class_columns, self.probability_columns):
-            names = [name for name in columns if name in self.columns]
-            is_of_a_run = len(names) == len(columns)
-            if self.scores and names and not is_of_a_run:
-                raise ValueError(f'{self.csv}: {names[0]!r} is a class and a column of yours: '
-                                 'rename one of them, or leave out scores=True')
-            if self.scores or is_of_a_run:
-                self.score_columns += columns
+        "Take the columns of scores that are wanted, and those that an earlier run wrote."
+        scores, probabilities = self._score_names('score'), self._score_names('probability')
+        wanted = []
+        if self.scores: wanted += scores
+        if self.scores and self.has_probabilities: wanted += probabilities
+        was_there = [name for name in scores + probabilities if name in self.columns]
+        of_classes = {*self.classes} <= {*self.columns}
+        if of_classes and not {*scores} & {*self.columns}:
+            warnings.warn(f'{self.path}: its columns with the names of the classes stay as they '
+                          f'are: a run writes scores under names such as {scores[0]!r}',
+                          stacklevel=2)
+        self.score_columns = list(dict.fromkeys([*wanted, *was_there]))
         self.columns = list(dict.fromkeys([*self.columns, *self.score_columns]))
 
+    def _writer(self, file)->csv.DictWriter: # open as text
+        return csv.DictWriter(file, self.columns, delimiter=self.separator, lineterminator='\n')
+
+    def _write_rows(self, path:Path, rows:Iterable[dict])->None:
+        "Write a table whole, with the marks between cells as they were."
+        with (
+            atomic_write(path) as part,
+            open(part, 'w', newline='', encoding=self.encoding) as file,
+        ):
+            table = self._writer(file)
+            table.writeheader()
+            table.writerows(rows)
+
     def _write(self)->None:
-        _write_rows(self.csv, self.columns, self.rows.values())
-        self.version = _version(self.csv)
+        self._write_rows(self.path, self.rows.values())
+        self.version = _version(self.path)
 
     def _warn_of_changes(self)->None:
         "Name the images that have changed since a person saw their tags."
         names = []
         for name, row in self.rows.items():
-            if is_checked(row) and row['changed'] and _version(name) not in ('', row['changed']):
+            now = _version(photo_path(name, self.folder))
+            if is_protected(row) and row['changed'] and now not in ('', row['changed']):
                 names.append(name)
         if names:
-            warnings.warn(f'{self.csv}: images of {len(names)} rows that you changed or checked '
+            warnings.warn(f'{self.path}: images of {len(names)} rows that you changed or checked '
                           f'have changed since: {", ".join(names[:2])}; delete a row to score its '
                           'image again', stacklevel=2)
 
     def _take_edits(self)->None:
         "If somebody has changed the file meanwhile, read it again and add the rows of this run."
-        if self.version == _version(self.csv): return
+        if self.version == _version(self.path): return
         try: self._read()
         except ValueError as error:
-            new = self.csv.with_suffix('.new.csv')
-            _write_rows(new, self.columns, self.scored.values())
+            new = self.path.with_suffix('.new.csv')
+            self._write_rows(new, self.scored.values())
             raise ValueError(f'{error}; the rows of this run are in {new}') from None
         for cells in self.scored.values(): self._put(cells)
         self._write()
-        warnings.warn(f'{self.csv} was changed during the run: the changes stay', stacklevel=2)
+        warnings.warn(f'{self.path} was changed during the run: the changes stay', stacklevel=2)
 
     def _put(self, cells:dict)->dict: # of an image -> its row
         "Put cells into their row, unless a person has seen it."
         row = self.rows.setdefault(cells['image'], {})
-        if not row or not is_checked(row):
+        if not row or not is_protected(row):
             row |= cells
         return row
 
     def lacks(self, image:str|Path)->bool:
         """Whether its row is to be written: there is none, or one with an error, of an older
         image, or of another model or threshold; never one that a person has seen."""
-        row = self.rows.get(escape_control(image))
+        row = self.rows.get(photo_name(image, self.folder))
         if not row: return True
-        if is_checked(row): return False
+        if is_protected(row): return False
         if row['error'] or not self.independent: return True
         return (row['model'], row['changed']) != (self.model, _version(image))
 
-    def pending(self, images:Sequence[str|Path])->Sequence[str|Path]:
-        "Those to be scored: that it lacks; or all, for a model that compares them."
-        if not self.independent: return images
-        return [image for image in images if self.lacks(image)]
+    def _warn_of_renamed(self, images:dict[str, str|Path])->None: # by name in the table
+        "Name an image without a row that seems to be that of another row."
+        rows = {row['changed']: name for name, row in self.rows.items() if row['changed']}
+        pairs = []
+        for name, image in images.items():
+            version = _version(image)
+            if name not in self.rows and version in rows:
+                pairs.append(f'{name} is perhaps {rows[version]}')
+        if pairs:
+            warnings.warn(f'{self.path}: new images that seem to have rows under other names '
+                          f'({len(pairs)}): {"; ".join(pairs[:2])}. What you corrected stays with '
+                          'the other name', stacklevel=3)
+
+    def pending(self, images:Sequence[str|Path])->list[str|Path]:
+        "Those to be scored, each once: that it lacks; or all, for a model that compares them."
+        by_name = {photo_name(image, self.folder): image for image in images}
+        self._warn_of_renamed(by_name)
+        return [image for image in by_name.values() if not self.independent or self.lacks(image)]
 
     def _cells(self, image, tags:list[Tag], row:tuple)->dict: # C tags; of `TaggedImages.rows`
-        name, present, error, probabilities = row
-        scores = {tag.label: round(tag.score, 4) for tag in tags}
-        for label, probability in probabilities.items():
-            scores[f'probability of {label}'] = probability
+        _, present, error, probabilities = row
         labels = join_labels(tag.label for tag in present)
-        cells = {'image': escape_control(name), 'tags': labels,
+        cells = {'image': photo_name(image, self.folder), 'tags': labels,
                  'error': escape_control(error), 'model': self.model,
                  'changed': _version(image), 'checked': unchecked(labels)}
+        scores = {f'score of {tag.label}': round(tag.score, 4) for tag in tags}
+        for label, probability in probabilities.items():
+            scores[f'probability of {label}'] = probability
         for column in self.score_columns:
-            if column in scores:                            # none of an image with an error
-                cells[column] = scores[column]
+            cells[column] = scores.get(column, '')          # '' of an image with an error
         return cells
 
     def add(self, tagged:TaggedImages)->None:
@@ -417,11 +457,10 @@ class TagTable:
                 new[cells['image']] = cells
         self.scored |= new
         self._take_edits()
-        with open(self.csv, 'a', newline='', encoding='utf-8') as file:
-            table = csv.DictWriter(file, self.columns, lineterminator='\n')
+        with open(self.path, 'a', newline='', encoding='utf-8') as file:
+            table = self._writer(file)
             for cells in new.values(): table.writerow(self._put(cells))
-        self.version = _version(self.csv)
-
+        self.version = _version(self.path)
 
 # %% ../../nbs/apps/tagging.ipynb #learning-do-0
 def _labelled_sentences(

@@ -7,7 +7,7 @@ __all__ = ['LASO_NOVEL', 'LabeledImages', 'check_files', 'read_labels', 'bundled
            'partial_labels', 'balanced_draws']
 
 # %% ../../nbs/datasets/labelled.ipynb #9ac1b028
-import json, warnings
+import json, os, warnings
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
@@ -19,7 +19,8 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from ..classes import ClassSet, as_classset
-from ..files import DATA, TableReader, is_checked, reading, split_labels
+from ..files import (
+    DATA, TableReader, is_label, is_protected, photo_path, reading, split_labels)
 from ..metrics import as_labels
 from ..text.captions import open_text
 
@@ -77,21 +78,25 @@ class LabeledImages:
 
 
 # %% ../../nbs/datasets/labelled.ipynb #lab-leave
-def _leave_out(
-    models:Counter, # model -> rows with its tags
-    path:Path, # of the table
-    labels:int, # other rows
-)->None:
-    "Warn that tags of a model are no labels. `ValueError` if there are no others."
-    tags = f'tags of {", ".join(map(str, models))}'
-    if not labels:
-        raise ValueError(f'{path}: no row is a label: all are {tags}. Correct them, and write yes '
-                         'under checked where they are right')
-    warnings.warn(
-        f'{path}: {labels} of {labels + models.total()} rows are labels, those that you changed or '
-        f'checked; the others are {tags}. Write yes under checked where they are right: with its '
-        'mistakes alone, a model looks worse than it is', stacklevel=5)    # `read_labels`' caller
-
+def _confirmation(
+    labels:int, # rows of a table of tags that are labels
+    others:int, # its other rows
+    unknown:Counter, # what a person wrote under `checked` in some of these -> how many
+)->str:
+    "How many rows a person confirmed. `ValueError` for none of them."
+    words = [repr(word) if word else 'an empty cell' for word,_ in unknown.most_common(3)]
+    hint = ''
+    if words:
+        hint = f'; what confirms nothing under checked ({unknown.total()}): {", ".join(words)}'
+    if others and not labels:
+        raise ValueError('no person confirmed a row, and a model that is measured by its own tags '
+                         'is always right: correct tags, or write yes under checked where they '
+                         f'are right{hint}')
+    note = f'a person confirmed {labels} of {labels + others} rows'
+    if others:
+        note += (f', and only these are labels{hint}. Write yes under checked where tags are '
+                 'right: with its mistakes alone, a model looks worse than it is')
+    return note
 
 # %% ../../nbs/datasets/labelled.ipynb #49c3a034
 _MARKS = {'1': 1, '0': 0, '-1': -1, '1.0': 1, '0.0': 0, '-1.0': -1, 'true': 1, 'false': 0}
@@ -121,28 +126,33 @@ def _row_labels(
             raise ValueError(f'{cell!r} of {label} is no mark: it is 1, 0 or -1')
     return marks
 
-def _read_table(path:Path)->dict[str,dict[str,int]]: # image -> label -> 1, 0 or -1
-    "A table of labels. `ValueError` with the file and the line for a row that does not fit."
+def _add_marks(known:dict[str,int], marks:dict[str,int])->None: # label -> 1, 0 or -1
+    "Add marks to those of the same photo. Of two for one label, the higher counts."
+    for label,mark in marks.items():
+        known[label] = max(mark, known.get(label, -1))
+
+def _read_table(path:Path)->tuple[dict[str,dict[str,int]], list[str]]: # image -> label -> mark
+    "A table of labels, and what to warn of. `ValueError` with file and line of a faulty row."
     table = {}
-    models = Counter()         # of tags that are no labels
-    separator = '\t' if '.tsv' in path.suffixes else ','
+    labels, unconfirmed, unknown = 0, 0, Counter()
     with reading(path), open_text(path) as file:
-        rows = TableReader(file, separator)
+        rows = TableReader(file)
         first, heading, *_ = _headings(rows)
+        of_tags = heading == 'tags'
         for row in rows:
-            if row.get('error') and heading == 'tags':
+            if of_tags and row.get('error'):
                 continue       # it could not be read
-            if not is_checked(row):
-                models[row.get('model')] += 1
+            if of_tags and not is_label(row):
+                unconfirmed += 1
+                if is_protected(row):
+                    unknown[row['checked'] or ''] += 1
                 continue
+            labels += 1
             known = table.setdefault(row.pop(first), {})
             with reading(f'line {rows.line}'):
-                marks = _row_labels(row, heading)
-            for label,mark in marks.items():
-                known[label] = max(mark, known.get(label, -1))
-    if models: _leave_out(models, path, len(table))
-    return table
-
+                _add_marks(known, _row_labels(row, heading))
+        if not (of_tags and 'checked' in rows.headings): return table, []
+        return table, [_confirmation(labels, unconfirmed, unknown)]
 
 # %% ../../nbs/datasets/labelled.ipynb #c9109133
 def _meanings(
@@ -199,37 +209,57 @@ def _uses(table:dict[str,dict[str,int]])->Counter: # as in `_matrix`
             used[label] += int(mark == 1)
     return used
 
-def _labelled(path, classes, folder=None)->LabeledImages:
-    "As `read_labels`, but labels that are no class are dropped without a word."
+def _find_photos(
+    table:dict[str,dict[str,int]], # image -> label -> 1, 0 or -1
+    place:Path, # the folder of the images, or of `images`
+)->tuple[dict[Path,dict[str,int]], dict[str,str]]: # the same by file; what is missing -> why
+    "The files of a table, each once."
+    if not any(photo_path(name, place).is_file() for name in table):
+        place = place/'images'
+    first = {}                 # resolved path -> the file that was listed first
+    photos, missing = {}, {}
+    for name,marks in table.items():
+        file = photo_path(name, place)
+        if not file.is_file():
+            missing[name] = 'there is no such file'
+            continue
+        file = first.setdefault(os.path.realpath(file), file)
+        _add_marks(photos.setdefault(file, {}), marks)
+    return photos, missing
+
+def _labelled(path, classes, folder=None)->tuple[LabeledImages, list[str]]:
+    "As `read_labels`, and what to warn of."
     path = Path(path)
     classes = as_classset(classes)
-    table = _read_table(path)
-    place = Path(folder or path.parent)
-    if not any((place/name).is_file() for name in table):
-        place = place/'images'
-    images = [place/name for name in table]
-    check_files(str(path), dict.fromkeys(images, 'the folder that it is of'))
-    used = _uses(table)
+    table, notes = _read_table(path)
+    photos, missing = _find_photos(table, Path(folder or path.parent))
+    if missing and not photos:
+        raise FileNotFoundError(f'{path}: none of its {len(missing)} images is there, such as '
+                                f'{next(iter(missing))}: name the folder that holds them')
+    used = _uses(photos)
     with reading(path): column = _meanings(used, classes)
-    y = _matrix(table, column, len(classes))
-    three_values = any(-1 in marks.values() for marks in table.values())
+    y = _matrix(photos, column, len(classes))
+    three_values = any(-1 in marks.values() for marks in photos.values())
     difficult = y == 0 if three_values else None
     unknown = {label: count for label,count in used.most_common() if label not in column}
-    return LabeledImages(images, y == 1, classes, unknown, difficult, table=str(path))
-
+    if missing:
+        notes.append(f'left out, as no such image is there ({len(missing)}): {", ".join(missing)}')
+    if unknown:
+        notes.append(f'labels that are no class: {", ".join(unknown)}')
+    labelled = LabeledImages([*photos], y == 1, classes, unknown, difficult, missing, str(path))
+    return labelled, notes
 
 # %% ../../nbs/datasets/labelled.ipynb #labelled-read
 def read_labels(
-    path:str|Path, # .tsv or .csv, with a column of labels, or a column of 1 and 0 for each class
+    path:str|Path, # a table, with a column of labels, or a column of 1 and 0 for each class
     classes:ClassSet|Iterable[str]|str|Path, # C classes
     folder:str|Path|None=None, # of the images, or of images with them; None: the table's own
 )->LabeledImages:
-    """Labelled images from a table. Warns of labels that are no class. `FileNotFoundError` for
-    missing images, `ValueError` with file and line, `UnknownClass` if no label is a class."""
-    labelled = _labelled(path, classes, folder)
-    if labelled.unknown:
-        names = ', '.join(labelled.unknown)
-        warnings.warn(f'{path}: labels that are no class: {names}', stacklevel=2)
+    """Labelled images from a table. Warns of missing images and of labels that are no class.
+    `FileNotFoundError` if no image is there, `ValueError` with file and line, `UnknownClass` if no
+    label is a class."""
+    labelled, notes = _labelled(path, classes, folder)
+    for note in notes: warnings.warn(f'{path}: {note}', stacklevel=2)
     return labelled
 
 # %% ../../nbs/datasets/labelled.ipynb #31438985
@@ -239,13 +269,13 @@ def bundled_photos(
     classes:ClassSet|Iterable[str]|str|Path='coco', # C classes
 )->LabeledImages: # 36 photos
     "The photos of COCO val2017 in this package (CC BY 2.0 and CC BY-SA 2.0, see `photo_credits`)."
-    return _labelled(_BUNDLED/'labels.tsv', classes)
+    labelled, _ = _labelled(_BUNDLED/'labels.tsv', classes)
+    return labelled
 
 def photo_credits()->dict[str,dict]: # file name -> license, license_url, source, changes, …
     "Source and licence of each bundled photo."
     credits = json.loads((_BUNDLED/'attribution.json').read_bytes())
     return {credit['image']: credit for credit in credits}
-
 
 # %% ../../nbs/datasets/labelled.ipynb #ae1f7643
 def few_shot(
