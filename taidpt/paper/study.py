@@ -6,7 +6,7 @@
 __all__ = ['draw', 'data_digest', 'Run', 'centred', 'Study', 'Material']
 
 # %% ../../nbs/paper/study.ipynb #study-003
-import json, shlex, sys, time
+import copy, json, shlex, sys, time, warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -31,7 +31,7 @@ from ..learner import TaIDPT
 from ..metrics import Measured
 from ..nounfilter import NounFilter
 from .published import RUNS, is_published_clip
-from ..model_files import header_of, unnamed_function
+from ..model_files import header_of, identity_of
 from ..predict import Model
 from ..text.captions import bundled_captions
 from ..texts import LabeledTexts, cap_per_class, template_sentences
@@ -60,14 +60,15 @@ def data_digest(data:LabeledImages|LabeledTexts)->str:
 @dataclass
 class Run:
     "A model whose scores are to be stored."
-    model: Model # before it learns
-    learn: Callable|None = None # () -> the fitted model; None: it is ready to predict
-    source: str = '' # all else that decides the scores; '': they are not stored
+    model: Model # what is scored, before it learns
+    learn: Callable|None = None # () -> another model, fitted; None: `model` is ready to predict
+    source: str = '' # a hash of what it learns from; '': its scores are not stored
+    made_by: Callable|None = None # a function of yours that made the model
 
 def centred(run:Run)->Run:
     "The run of the same model with its class embeddings centred."
     def learn(): return Centred(run.learn() if run.learn else run.model)
-    return Run(Centred(run.model), learn, run.source)
+    return replace(run, model=Centred(run.model), learn=learn)
 
 # %% ../../nbs/paper/study.ipynb #study-046
 @dataclass
@@ -108,19 +109,20 @@ class Study:
         kind:str, # 'prompts' or 'scores'
         model:Model, # before it learns
         *source:str, # hashes of what it learns from, and of what it is to score
-    )->tuple[Path|None, dict]: # None, not stored: no source, or a notebook's class or function
-        "The file of a run, and all that decides what is in it."
-        code = getattr(sys.modules[type(model).__module__], '__file__', None)
+        made_by:Callable|None=None, # as in `Run`
+    )->tuple[Path|None, dict]: # None, not stored: no hash of what it learns from, or of its code
+        "The file of a run, and all that decides what is in it. A warning says why there is none."
+        if not source[0]: return None, {}
+        try: identity = identity_of([model, made_by])
+        except ValueError as error:
+            warnings.warn(f'{error}. Its {kind} are not stored.', stacklevel=2)
+            return None, {}
         description = header_of(model) | {
-            'code': code and digest([Path(code).read_bytes()]),
+            'identity': identity,
             'version': __version__,
             'clip': model.clip.feature_recipe(pos_embed=(False, True)),
             'data': source}
         name = f'{type(model).__name__}-{digest([json.dumps(description)])}.safetensors'
-        functions = json.dumps([description['settings'], description['recipe']])
-        of_notebook = not code or '__main__.' in functions
-        if not source[0] or of_notebook or unnamed_function(description):
-            return None, description
         return self.folder/kind/name, description
 
     def cell(self,
@@ -139,7 +141,8 @@ class Study:
                 tensors[f'branch{i}'] = scores
             return tensors
         tested = [digest(map(image_identity, images.images)), *images.classes.names]
-        path, description = self.file_of('scores', run.model, run.source, *tested)
+        path, description = self.file_of(
+            'scores', run.model, run.source, *tested, made_by=run.made_by)
         tensors = cached_tensors(path, description, score)
         seconds = tensors.pop('seconds').item()
         return Cell([tensors[branch] for branch in sorted(tensors)], seconds)
@@ -272,7 +275,8 @@ class Material:
             sentences = train + template_sentences(model.classes)
         def learn():
             features = study.sentence_features(sentences.texts)
-            return model.fit(train, checkpoint=path, features=features, progress=study.progress)
+            return copy.copy(model).fit(
+                train, checkpoint=path, features=features, progress=study.progress)
         return Run(model, learn, source)
 
 # %% ../../nbs/paper/study.ipynb #2fcbe51d
