@@ -1,5 +1,6 @@
 """A result is what its inputs, its model and its code make of it, and it is there whole or not at
 all."""
+import json
 import sys
 from dataclasses import replace
 from functools import partial
@@ -10,7 +11,8 @@ import torch
 from factories import clip
 
 from taidpt.all import (
-    ClassSet, Ensemble, LabeledTexts, Model, TaIDPT, TextConcepts, TextLinear, Tiled, ZeroShotCLIP)
+    ClassSet, Ensemble, LabeledTexts, Model, NounFilter, TaIDPT, TextConcepts, TextLinear,
+    Tiled, ZeroShotCLIP)
 from taidpt.apps.cli import main
 from taidpt.apps.cluster import ImageScorer
 from taidpt.apps.report import UNTRAINED, evaluate_model
@@ -19,7 +21,9 @@ from taidpt.clip import load_clip, reference_photos
 from taidpt.datasets.labelled import LabeledImages
 from taidpt.paper.family import FAMILY, compare_family, family_cells
 from taidpt.evaluate import own_method
-from taidpt.paper.study import Run, Study
+from taidpt.files import progress_bar
+from taidpt.paper.study import Material, Run, Study
+from taidpt.paper.table1 import table1
 
 pytestmark = pytest.mark.usefixtures('kept_features')
 PETS = ClassSet('pets', ['cat', 'dog'])
@@ -233,6 +237,43 @@ def test_a_partial_has_a_name(tmp_path):
         clip(), classes=['person', 'car'], limit=99, seeds=[1], out=tmp_path/'r.csv', progress=False,
         member=[partial(TextLinear, penalty=.1), tiles], only=['zero-shot CLIP'])
     assert {'TextLinear(penalty=0.1)', 'tiles'} < {*frame['method']}
+
+
+# What takes long on whole data sets
+
+def test_an_equal_command_computes_nothing(tmp_path, monkeypatch):
+    "Not the labels of sentences, nor prompts, nor intervals; both show a bar"
+    def table():
+        study = Study(clip(), tmp_path, seeds=[1], limit=60, progress=True)
+        table1(study, ['voc2007'])
+        return json.loads((tmp_path/'table1.json').read_text())['rows']
+
+    bars = []
+    def bar(items=None, name='', progress=True, **options):
+        if progress: bars.append(name)
+        return progress_bar(items, name, progress, **options)
+    for module in ('nounfilter', 'evaluate'):
+        monkeypatch.setattr(f'taidpt.{module}.progress_bar', bar)
+
+    def files(): return {file: file.stat().st_mtime_ns for file in tmp_path.rglob('*.safetensors')}
+
+    rows, stored = table(), files()
+    assert bars == ['labelling', 'intervals']
+    for what in ('learner.TaIDPT.fit', 'nounfilter.NounFilter.label', 'metrics._bootstrap_ap'):
+        monkeypatch.setattr(f'taidpt.{what}', pytest.fail)
+    assert (table(), files()) == (rows, stored)
+
+
+def test_labels_that_are_stored(tmp_path):
+    "Are those of the noun filter, with the number of sentences that it dropped"
+    captions = ['A cat.', 'Nothing.', 'Two dogs and a cat.', 'Nobody.']
+    reader = NounFilter(ClassSet.published('voc2007').spelled_naturally(), rules='published')
+    for _ in range(2):
+        material = Material(Study(clip(), tmp_path), 'voc2007')
+        material.captions = captions
+        train, expected = material.train, reader.label(captions, progress=False)
+        assert train.texts == expected.texts and torch.equal(train.labels, expected.labels)
+        assert train.shares() == expected.shares()
 
 
 # A table of images

@@ -171,15 +171,16 @@ def _keep_results(path, frame, **inputs): # of `compare`; columns: what its numb
         last.reset_index()[rows.columns].to_csv(part, index=False, float_format='%.2f')
 
 # %% ../../nbs/paper/family.ipynb #family-add
-def _compared(cells, photos, baseline): # as in `family_results`
+def _compared(cells, photos, baseline, folder, progress): # as in `family_results`
     "A row for each method; the gain of a centred one is over the centred baseline."
     from pandas import concat
     centred_cells = {name: cells[name] for name in cells if name.endswith(', centred')}
     others = {name: cells[name] for name in cells if name not in centred_cells}
-    frames = [compare(others, photos, baseline)]
+    frames = [compare(others, photos, baseline, folder, progress)]
     if centred_cells:
         same = f'{baseline}, centred'
-        frames.append(compare(centred_cells, photos, same if same in cells else None))
+        base = same if same in cells else None
+        frames.append(compare(centred_cells, photos, base, folder, progress))
     return concat(frames, ignore_index=True)
 
 def family_results(
@@ -191,9 +192,11 @@ def family_results(
     baseline:str, # the method over which gains are given
     photos_name:str, # as it stands in the file
     captions_name:str, # the same
+    progress:bool=False, # a bar for the intervals, which are stored beside the file
 )->'DataFrame': # of `compare`
     "Compare methods, and add a row for each to a file of results."
-    frame = _compared(cells, photos, baseline)
+    folder = Path(out).parent/'intervals'
+    frame = _compared(cells, photos, baseline, folder, progress)
     _keep_results(
         out, frame, clip=clip.name, weights=clip.fingerprint(),
         preparation=digest([clip.preparation()]), photos=photos_name, n_photos=len(photos),
@@ -255,10 +258,10 @@ def compare_family(
     name, photos = _labelled_images(study, known)
     photos = photos[draw(len(photos), limit)]
     photos = replace(photos, labels=photos.labels & (photos.labels.sum(0) >= min_photos))
-    sentences = islice(Captions.gather(captions or ['bundled']), limit)
+    sentences = list(islice(Captions.gather(captions or ['bundled']), limit))
     source = ' + '.join(Path(place).name for place in captions or ['COCO val2017'])
     if limit: source += f', the first {limit:,}'
-    every = NounFilter(known).label(sentences, progress, keep_unnamed=True)
+    every = study.labelled(sentences, NounFilter(known))
     cells = family_cells(study, photos, every, members, seeds)
     return family_results(
-        out, cells, clip, photos, every, baseline, name, source)
+        out, cells, clip, photos, every, baseline, name, source, progress)

@@ -25,7 +25,7 @@ from ..datasets.benchmarks import read_coco, read_nuswide, read_sentences, read_
 from ..datasets.labelled import LabeledImages, bundled_photos
 from ..encoders.store import FeatureStore
 from ..encoders.images import image_identity
-from ..evaluate import Cell, figures, figures_text, score_images
+from ..evaluate import Cell, draw_intervals, figures, figures_text, score_images
 from ..files import digest, cached_tensors, atomic_write
 from ..learner import TaIDPT
 from ..metrics import Measured
@@ -105,6 +105,19 @@ class Study:
         path = self.folder/f'features/sentences-{digest([self.clip.fingerprint(), *texts])}'
         return encode_texts(self.clip, texts, path, self.progress)
 
+    def labelled(self,
+        captions:Sequence[str], # N
+        reader:NounFilter,
+    )->LabeledTexts: # N, also those that name no class
+        "Captions with labels, from one folder."
+        about = {'captions': digest(captions), 'classes': reader.classes.to_dict(),
+                 'blocked': reader.blocked, 'rules': reader.rules, 'version': __version__}
+        path = self.folder/f'labels/{digest([json.dumps(about)])}.safetensors'
+        def label():
+            return {'labels': reader.label(captions, self.progress, keep_unnamed=True).labels}
+        labels = cached_tensors(path, about, label)['labels']
+        return LabeledTexts(captions, labels, reader.classes)
+
     def file_of(self,
         kind:str, # 'prompts' or 'scores'
         model:Model, # before it learns
@@ -157,6 +170,8 @@ class Study:
         notes:Sequence[str]=(), # for the reader
     )->None:
         "Write a table as Markdown and, with all that a citation needs, as JSON."
+        of_photos = [result for result in results.values() if isinstance(result, Measured)]
+        draw_intervals(of_photos, self.folder/'intervals', self.progress)
         frame = figures(results, head, published)
         title = _title(self, title)
         cited = ['Published: Guo et al., CVPR 2023.'] if published else []
@@ -208,7 +223,9 @@ class Material:
         captions = self.captions
         if self.study.limit:
             captions = _limited(captions, reader, self.study.limit)
-        train = reader.label(captions, progress=self.study.progress)
+        every = self.study.labelled(list(captions), reader)
+        train = every[every.labels.any(1)]
+        train.dropped = len(every) - len(train)
         if self.run.per_class:
             train = cap_per_class(train, self.run.per_class)
         count = self.run.sentences
