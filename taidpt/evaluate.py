@@ -110,11 +110,11 @@ def draw_intervals(
     "Compute the draws behind intervals, or read them from a folder."
     for result in progress_bar(list(results), 'intervals', progress):
         labels, runs = map(np.ascontiguousarray, (result.labels, result.runs))
-        about = {'scores': digest([str(runs.shape), labels, runs]), 'draws': result.draws,
-                 'version': __version__}
-        path = Path(folder)/f'{digest([json.dumps(about)])}.safetensors'
+        scores = digest([str(runs.shape), labels, runs])
+        metadata = {'scores': scores, 'draws': result.draws, 'version': __version__}
+        path = Path(folder)/f'{digest([json.dumps(metadata)])}.safetensors'
         def compute(result=result): return {'drawn': torch.from_numpy(result.drawn)}
-        result.drawn = cached_tensors(path, about, compute)['drawn'].numpy()
+        result.drawn = cached_tensors(path, metadata, compute)['drawn'].numpy()
 
 # %% ../nbs/evaluate.ipynb #ev-compare
 def compare(

@@ -234,8 +234,8 @@ def test_what_makes_a_model_is_a_row(tmp_path):
 def test_a_partial_has_a_name(tmp_path):
     "That of its class with its arguments; a function has its own"
     frame = compare_family(
-        clip(), classes=['person', 'car'], limit=99, seeds=[1], out=tmp_path/'r.csv', progress=False,
-        member=[partial(TextLinear, penalty=.1), tiles], only=['zero-shot CLIP'])
+        clip(), classes=['person', 'car'], limit=99, seeds=[1], only=['zero-shot CLIP'],
+        member=[partial(TextLinear, penalty=.1), tiles], out=tmp_path/'r.csv', progress=False)
     assert {'TextLinear(penalty=0.1)', 'tiles'} < {*frame['method']}
 
 

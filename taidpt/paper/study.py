@@ -110,12 +110,16 @@ class Study:
         reader:NounFilter,
     )->LabeledTexts: # N, also those that name no class
         "Captions with labels, from one folder."
-        about = {'captions': digest(captions), 'classes': reader.classes.to_dict(),
-                 'blocked': reader.blocked, 'rules': reader.rules, 'version': __version__}
-        path = self.folder/f'labels/{digest([json.dumps(about)])}.safetensors'
+        metadata = {
+            'captions': digest(captions),
+            'classes': reader.classes.to_dict(),
+            'blocked': reader.blocked,
+            'rules': reader.rules,
+            'version': __version__}
+        path = self.folder/f'labels/{digest([json.dumps(metadata)])}.safetensors'
         def label():
             return {'labels': reader.label(captions, self.progress, keep_unnamed=True).labels}
-        labels = cached_tensors(path, about, label)['labels']
+        labels = cached_tensors(path, metadata, label)['labels']
         return LabeledTexts(captions, labels, reader.classes)
 
     def file_of(self,
