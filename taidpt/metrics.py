@@ -74,7 +74,7 @@ def _weighted_ap(y, s, weights): # N bool, N scores, N × B -> B; NaN where no p
     levels = np.unique(-s[y])                                       # scores of positives, falling
     level = torch.from_numpy(np.searchsorted(levels, -s))           # the first that an image passes
     w = torch.from_numpy(weights)
-    def by_level(images): # a mask -> levels × B, their weight
+    def by_level(images): # a mask, or a slice -> levels × B, their weight
         total = w.new_zeros(len(levels) + 1, w.shape[1])            # the last: below all positives
         return total.index_add(0, level[images], w[images])[:-1].numpy()
     right = by_level(torch.from_numpy(y)).astype(float)

@@ -73,7 +73,7 @@ def _learners(model):
     return learners
 
 def _seeded(model):
-    "Those of them that learn otherwise with another seed: a closed form does not."
+    "Those that learn otherwise with another seed, which a closed form does not."
     seeded = []
     for learner in _learners(model):
         has_seed = 'seed' in learner.get_params(deep=False)
