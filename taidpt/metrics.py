@@ -72,13 +72,15 @@ def mean_average_precision(
 # %% ../nbs/07_metrics.ipynb #11-weighted-ap
 def _weighted_ap(y, s, weights): # N bool, N scores, N × B -> B; NaN where no positive has a weight
     "Average precision in percent of a class with weighted images, for B weightings at once."
-    order = np.argsort(-s)
-    y, falling, w = y[order], -s[order], weights[order]
-    levels, first = np.unique(falling[y], return_index=True)        # scores of positives
-    ends = np.searchsorted(falling, levels, 'right')                # ranks, past each of them
-    starts = np.concatenate([[0], ends])[:-1]
-    right = np.add.reduceat(w[y], first).astype(float)              # weight of positives, by level
-    passed = np.add.reduceat(w[:ends.max(initial=0)], starts).cumsum(0)
+    import torch
+    levels = np.unique(-s[y])                                       # scores of positives, falling
+    level = torch.from_numpy(np.searchsorted(levels, -s))           # the first that an image passes
+    w = torch.from_numpy(weights)
+    def by_level(images): # a mask, or a slice -> levels × B, their weight
+        total = w.new_zeros(len(levels) + 1, w.shape[1])            # the last: below all positives
+        return total.index_add(0, level[images], w[images])[:-1].numpy()
+    right = by_level(torch.from_numpy(y)).astype(float)
+    passed = by_level(slice(None)).cumsum(0)
     with np.errstate(invalid='ignore'):
         return 100*np.nansum(right*right.cumsum(0)/passed, 0) / right.sum(0)
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from .files import load_tensors, save_tensors
+from .files import load_tensors, reading, save_tensors
 
 # %% ../nbs/resume.ipynb #mf-ch-save
 def save_checkpoint(
@@ -33,23 +33,28 @@ def save_checkpoint(
     save_tensors(path, tensors, run | {'history': history})
 
 def _with_settings(run:dict)->dict: # of a run
-    "The description with each setting as an entry of its own."
-    return run | run.get('settings', {}) | (run.get('recipe') or {})
+    "The description with each setting and each file of code as an entry of its own."
+    return run | run.get('settings', {}) | (run.get('recipe') or {}) | run.get('identity', {})
 
 def read_checkpoint(
     path:str|Path|None, # of a run; a file that is not there begins one
     run:dict, # description of this run, as JSON has it
 )->tuple[dict[str, Tensor], list[dict]]: # by name; a row for each epoch
-    "What a run has reached. `ValueError` names what differs from another run."
+    "What a run has reached. `ValueError` for NaN, or with what differs from another run."
     if not path or not Path(path).exists(): return {}, []
     tensors, stored = load_tensors(path)
     before = _with_settings(stored)
     differ = []
     for name, now in _with_settings(run).items():
-        if name in ('settings', 'recipe', 'history') or before.get(name) == now: continue
+        is_whole = name in ('settings', 'recipe', 'identity', 'history')
+        if is_whole or before.get(name) == now: continue
         differ.append(f'{name} ({before.get(name)!r:.40}, now {now!r:.40})')
-    if differ:
-        raise ValueError(f'{path} is of another run; what differs: {", ".join(differ)}.')
+    if differ: raise ValueError(
+        f'{path} is of another run; what differs: {", ".join(differ)}. Name another file to begin '
+        'again')
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise ValueError(f'{path}: {name} holds NaN or infinity: delete the file')
     return tensors, stored['history']
 
 def resume(
@@ -67,7 +72,7 @@ def resume(
         if not name.startswith('optimizer.'): continue
         _, i, part = name.split('.')
         state[int(i)][part] = tensors.pop(name)
-    prompts.load_state_dict(tensors)
+    with reading(path): prompts.load_state_dict(tensors)
     optimizer.load_state_dict(optimizer.state_dict() | {'state': state})
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', 'Detected call of `lr_scheduler.step')

@@ -19,9 +19,9 @@ from torch import Tensor
 from .classes import ClassSet, check_label_classes
 from .encode import as_features
 from .encoders.store import FeatureStore
-from .files import save_tensors
+from .files import reading, save_tensors
 from .metrics import as_array, mean_average_precision
-from .model_files import all_tensors, run_header
+from .model_files import all_tensors, check_class_tensors, run_header
 from .nounfilter import NounFilter
 from .prompts import PromptLearner
 from .resume import read_checkpoint
@@ -150,6 +150,7 @@ def fit_once(
     model.reset()
     run = checkpoint and run_header(model, data) | {'class_prior': class_prior}
     tensors, _ = read_checkpoint(checkpoint, run)
+    with reading(checkpoint): check_class_tensors(tensors, len(model.classes))
     fitted = Fitted(tensors=tensors or compute(), class_prior=class_prior)
     model.fitted_ = fitted
     if measure: fitted.history = [{'epoch': 1} | measure()]

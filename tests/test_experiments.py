@@ -1,13 +1,18 @@
 """A result is what its inputs, its model and its code make of it, and it is there whole or not at
 all."""
+import json
+import sys
 from dataclasses import replace
+from functools import partial
 
 import pandas as pd
 import pytest
 import torch
 from factories import clip
 
-from taidpt.all import ClassSet, LabeledTexts, Model, ZeroShotCLIP
+from taidpt.all import (
+    ClassSet, Ensemble, LabeledTexts, Model, NounFilter, TaIDPT, TextConcepts, TextLinear,
+    Tiled, ZeroShotCLIP)
 from taidpt.apps.cli import main
 from taidpt.apps.cluster import ImageScorer
 from taidpt.apps.report import UNTRAINED, evaluate_model
@@ -16,7 +21,9 @@ from taidpt.clip import load_clip, reference_photos
 from taidpt.datasets.labelled import LabeledImages
 from taidpt.paper.family import FAMILY, compare_family, family_cells
 from taidpt.evaluate import own_method
-from taidpt.paper.study import Run, Study
+from taidpt.files import progress_bar
+from taidpt.paper.study import Material, Run, Study
+from taidpt.paper.table1 import table1
 
 pytestmark = pytest.mark.usefixtures('kept_features')
 PETS = ClassSet('pets', ['cat', 'dog'])
@@ -147,6 +154,126 @@ def test_a_method_is_its_file(tmp_path):
         expected = kind(clip(), PETS).predict(PHOTOS, progress=False)
         assert torch.allclose(scores_of(study, photos(), every, kind), expected, atol=.02)
     assert len(list((tmp_path/'out'/'scores').iterdir())) == 2
+
+
+BASE = '''
+import torch
+from taidpt.predict import Model
+class Base(Model):
+    def fit(self, train, features=None, progress=True):
+        print('learns')
+        h = torch.as_tensor(features.global_[:len(train)]).float()
+        self.sums_ = {sign}(train.labels.float().T @ h)
+        return self
+    def embeddings(self): return self.sums_, self.sums_
+'''
+LOSS = '''
+def loss(scores, labels):
+    print('learns')
+    return {sign}scores[labels].mean()
+'''
+METHODS = '''
+from taidpt.all import TaIDPT
+import base_beside, loss_beside
+class Mine(base_beside.Base): pass
+class Losing(TaIDPT):
+    def __init__(self, clip, classes, loss=loss_beside.loss):
+        super().__init__(clip, classes, 2, lr=1., epochs=1, loss=loss)
+'''
+
+
+@pytest.fixture
+def compared(tmp_path, capsys):
+    "A function that compares the methods of a file, and says whether any of them learned"
+    def run(sign, out):
+        for name, text in (('base_beside', BASE), ('loss_beside', LOSS), ('methods', METHODS)):
+            (tmp_path/f'{name}.py').write_text(text.format(sign=sign))
+            sys.modules.pop(name, None)                 # as in a program of its own
+        members = [own_method(f'{tmp_path}/methods.py:{name}') for name in ('Mine', 'Losing')]
+        frame = compare_family(
+            clip(), classes=['person', 'car', 'dog'], limit=300, seeds=[1], member=members,
+            only=['zero-shot CLIP'], out=tmp_path/out/'results.csv', progress=False)
+        mine = frame[~frame['method'].str.startswith('zero-shot')]
+        return dict(zip(mine['method'], mine['mAP'])), 'learns' in capsys.readouterr().out
+    return run
+
+
+def test_scores_are_of_the_code_as_it_is(compared, tmp_path):
+    """A base class and a loss are changed, each in a file beside that of the methods: no number is
+    that of the older code. An equal run learns nothing, and stores nothing."""
+    before, learned = compared('-', 'one')
+    stored = {file: file.stat().st_mtime_ns for file in (tmp_path/'one/scores').iterdir()}
+    assert learned and len(before) == 4
+    assert compared('-', 'one') == (before, False)
+    assert stored == {file: file.stat().st_mtime_ns for file in (tmp_path/'one/scores').iterdir()}
+    after, _ = compared('+', 'one')
+    fresh, _ = compared('+', 'fresh')
+    assert after == fresh and not set(after.values()) & set(before.values())
+
+
+def tiles(clip, classes): return Tiled(TextConcepts(clip, classes))
+def together(clip, classes):
+    return Ensemble([TaIDPT(clip, classes, n_ctx=2, epochs=1), TextConcepts(clip, classes)])
+
+
+def test_what_makes_a_model_is_a_row(tmp_path):
+    """A class, a `partial` that wants no templates, or a function that wraps models; the scores
+    are those of the model by itself"""
+    prompts = partial(TaIDPT, n_ctx=2, epochs=1, templates=False)
+    every = texts([1, 0], [0, 1], [1, 0], [1, 1])
+    for new in TextLinear, prompts, tiles, together:
+        model = new(clip(), PETS)
+        learners = [model] if hasattr(model, 'fit') else model.children()
+        for learner in learners: learner.fit(every, progress=False)
+        expected = model.predict(PHOTOS, progress=False)
+        study = Study(clip(), tmp_path)
+        [cell] = family_cells(study, photos(), every, {'Mine': new}, [0])['Mine']
+        assert torch.allclose(cell.both, expected, atol=.02), new
+
+
+def test_a_partial_has_a_name(tmp_path):
+    "That of its class with its arguments; a function has its own"
+    frame = compare_family(
+        clip(), classes=['person', 'car'], limit=99, seeds=[1], only=['zero-shot CLIP'],
+        member=[partial(TextLinear, penalty=.1), tiles], out=tmp_path/'r.csv', progress=False)
+    assert {'TextLinear(penalty=0.1)', 'tiles'} < {*frame['method']}
+
+
+# What takes long on whole data sets
+
+def test_an_equal_command_computes_nothing(tmp_path, monkeypatch):
+    "Not the labels of sentences, nor prompts, nor intervals; both show a bar"
+    def table():
+        study = Study(clip(), tmp_path, seeds=[1], limit=60, progress=True)
+        table1(study, ['voc2007'])
+        return json.loads((tmp_path/'table1.json').read_text())['rows']
+
+    bars = []
+    def bar(items=None, name='', progress=True, **options):
+        if progress: bars.append(name)
+        return progress_bar(items, name, progress, **options)
+    for module in ('nounfilter', 'evaluate'):
+        monkeypatch.setattr(f'taidpt.{module}.progress_bar', bar)
+
+    def files(): return {file: file.stat().st_mtime_ns for file in tmp_path.rglob('*.safetensors')}
+
+    rows, stored = table(), files()
+    assert bars == ['labelling', 'intervals']
+    for what in ('learner.TaIDPT.fit', 'nounfilter.NounFilter.label', 'metrics._bootstrap_ap'):
+        monkeypatch.setattr(f'taidpt.{what}', pytest.fail)
+    assert (table(), files()) == (rows, stored)
+
+
+def test_labels_that_are_stored(tmp_path):
+    "Are those of the noun filter, with the number of sentences that it dropped"
+    captions = ['A cat.', 'Nothing.', 'Two dogs and a cat.', 'Nobody.']
+    reader = NounFilter(ClassSet.published('voc2007').spelled_naturally(), rules='published')
+    for _ in range(2):
+        material = Material(Study(clip(), tmp_path), 'voc2007')
+        material.captions = captions
+        train, expected = material.train, reader.label(captions, progress=False)
+        assert train.texts == expected.texts and torch.equal(train.labels, expected.labels)
+        assert train.shares() == expected.shares()
 
 
 # A table of images

@@ -1,6 +1,7 @@
 """Files of models and features say what they are, keep what scores depend on, and decide
 nothing."""
 import hashlib
+import linecache
 import shutil
 import warnings
 from dataclasses import replace
@@ -25,7 +26,8 @@ from taidpt.encoders.store import FeatureStore
 from taidpt.encoders.openclip import build_clip, find_clip
 from taidpt.files import DATA, load_tensors, save_tensors, atomic_write
 from taidpt.losses import ranking_loss
-from taidpt.model_files import callable_name
+from taidpt.evaluate import own_method
+from taidpt.model_files import callable_name, identity_of
 from taidpt.paper.study import Study
 from taidpt.predict import Model
 
@@ -442,25 +444,92 @@ def test_runs_with_other_functions(name, function, other, tmp_path):
     assert one != two
 
 
-def test_a_function_without_a_name(tmp_path):
+def loss_of(path: Path, sign: str):
+    "A loss from a file that is written anew"
+    path.write_text(f'def loss(scores, labels): return {sign}scores[labels].mean()')
+    return own_method(f'{path}:loss')
+
+
+def test_a_checkpoint_is_of_one_source(tmp_path):
+    "A function that keeps its name, and changes, does not go on where the one before it was"
+    path = tmp_path/'run.safetensors'
+    for sign in '-', '-':
+        loss = loss_of(tmp_path/'losses.py', sign)
+        prompts(loss=loss).fit(TEXTS, checkpoint=path, progress=False)
+    loss = loss_of(tmp_path/'losses.py', '')
+    with pytest.raises(ValueError, match=r'what differs: losses.py \('):
+        prompts(loss=loss).fit(TEXTS, checkpoint=path, progress=False)
+
+
+def in_a_cell(text: str):
+    "The loss that a cell of a notebook defines"
+    name = f'<cell {hash(text)}>'
+    linecache.cache[name] = len(text), None, [text], name
+    scope = {'__name__': 'notebook'}
+    exec(compile(text, name, 'exec'), scope)
+    return scope['loss']
+
+
+def test_a_cell_is_enough_for_a_checkpoint(tmp_path):
+    "And not for the scores that a study stores: other cells may change"
+    path = tmp_path/'run.safetensors'
+    first, changed = (in_a_cell(f'def loss(s, y): return {sign}s[y].mean()') for sign in ('-', ''))
+    for _ in range(2): prompts(loss=first).fit(TEXTS, checkpoint=path, progress=False)
+    with pytest.raises(ValueError, match=r'what differs: notebook.loss \('):
+        prompts(loss=changed).fit(TEXTS, checkpoint=path, progress=False)
+    with pytest.warns(match='nothing tells loss=notebook.loss .* scores are not stored'):
+        stored, _ = Study(clip(), tmp_path).file_of('scores', prompts(loss=first), 'data')
+    assert stored is None
+
+
+def test_code_without_a_source(tmp_path):
     "Nothing could tell it from another: it learns without a checkpoint, and no study keeps it."
     def local(scores, labels): return -scores[labels].mean()
+    scope = {'__name__': 'typed'}
+    exec('def typed(scores, labels): return -scores[labels].mean()', scope)
     path = tmp_path/'run.safetensors'
     bce = torch.nn.BCEWithLogitsLoss()
-    for loss in local, partial(local), lambda s, y: -s.mean(), lambda s, y: bce(s, y.float()):
+    for loss in (local, partial(local), scope['typed'], lambda s, y: -s.mean(),
+                 lambda s, y: bce(s, y.float())):
         model = prompts(loss=loss)
-        with pytest.raises(ValueError, match='loss=.* no name'):
+        with pytest.raises(ValueError, match='nothing tells loss='):
             model.fit(TEXTS, checkpoint=path, progress=False)
         assert not model.is_fitted() and not path.exists()
-        assert Study(clip(), tmp_path).file_of('scores', model, 'data')[0] is None
+        with pytest.warns(match='scores are not stored'):
+            assert Study(clip(), tmp_path).file_of('scores', model, 'data')[0] is None
         model.fit(TEXTS, progress=False).save(tmp_path/'m.safetensors')
     assert '<BCEWithLogitsLoss object>' in callable_name(partial(mine, bce))
 
 
-def test_a_study_keeps_nothing_of_a_notebook(tmp_path):
-    "The code of its functions may change, and nothing tells"
-    def of_notebook(scores, labels): return -scores[labels].mean()
-    of_notebook.__module__, of_notebook.__qualname__ = '__main__', 'of_notebook'
-    for loss, kept in (mine, True), (of_notebook, False), (partial(of_notebook), False):
-        path, _ = Study(clip(), tmp_path).file_of('scores', prompts(loss=loss), 'data')
-        assert bool(path) == kept
+def test_a_matrix_among_the_settings():
+    "A header has no room for its numbers, and the run depends on them"
+    ones = torch.ones(2, clip().dim)
+    first, again, other = (identity_of(prompts(init=init)) for init in (ones, ones + 0, -ones))
+    assert first == again != other
+
+
+@pytest.mark.parametrize('make, name', [
+    (lambda: prompts(class_specific=True), 'ctx_global'),
+    (lambda: TextConcepts(clip(), NAMES), 'vectors')])
+@pytest.mark.parametrize('spoil', [lambda t: t*torch.nan, lambda t: t[:1]])
+def test_a_spoilt_checkpoint(make, name, spoil, tmp_path):
+    "NaN, or vectors of some of the classes, is no finished run"
+    path = tmp_path/'run.safetensors'
+    make().fit(TEXTS, checkpoint=path, progress=False)
+    tensors, header = load_tensors(path)
+    save_tensors(path, tensors | {name: spoil(tensors[name])}, header)
+    with pytest.raises(ValueError, match=f'(?s)^{path}: .*{name}'):
+        make().fit(TEXTS, checkpoint=path, progress=False)
+
+
+def test_a_checkpoint_of_another_version(tmp_path):
+    "Or of one that did not say its version: half of a run by each would be neither"
+    path = tmp_path/'run.safetensors'
+    prompts().fit(TEXTS, checkpoint=path, progress=False)
+    tensors, header = load_tensors(path)
+    del header['version']
+    for version in {}, {'version': '0.0.1'}:
+        save_tensors(path, tensors, header | version)
+        with pytest.raises(ValueError, match=r'differs: version \(.*Name another file'):
+            prompts().fit(TEXTS, checkpoint=path, progress=False)
+        assert load_model(path, clip()).is_fitted()

@@ -192,24 +192,29 @@ def test_published_columns_by_origin(second, name, data, tmp_path, monkeypatch):
     assert beside == ({'DualCoOp*', 'DualCoOp* + TaI-DPT'} if name == 'DualCoOp*' else set())
 
 
+SIZES = []                                             # of images that were cropped
+
+
+def noted(image, rng, size):
+    SIZES.append(size)
+    return cropped(image, rng, size)
+
+
 def test_coop_augments(data, tmp_path, monkeypatch):
     "As its code does, on whole data sets; more images per class mean more epochs"
-    sizes, asked = [], []
+    asked = []
 
     def quick(*args, epochs, **settings):
         asked.append(epochs)
         return CoOp(*args, epochs=2, batch_size=36, **settings)
 
     monkeypatch.setattr('taidpt.paper.pictures.CoOp', quick)
-    monkeypatch.setattr(
-        'taidpt.paper.pictures.cropped',
-        lambda image, rng, size: sizes.append(size) or cropped(image, rng, size),
-    )
+    monkeypatch.setattr('taidpt.paper.pictures.cropped', noted)
     options = dict(seeds=(1,), out=tmp_path, progress=False)
     reproduce('fig6', data, **options, limit=36, shots=(1, 2))
-    assert not sizes and asked == [50, 100]*2           # as published; centred, of the same prompts
+    assert not SIZES and asked == [50, 100]*2           # as published; centred, of the same prompts
     reproduce('fig6', data, **options, shots=(1,), coop={'epochs': 3})
-    assert set(sizes) == {224} and asked[4:] == [3, 3]
+    assert set(SIZES) == {224} and asked[4:] == [3, 3]
 
 
 def test_broken_image(data, tmp_path, capsys):

@@ -1,4 +1,5 @@
 """What the pages of this folder share: experiments on the photos of `evidence`, and tables."""
+import copy
 import tempfile
 import warnings
 from dataclasses import replace
@@ -60,7 +61,8 @@ def quick_prompts(study, classes, limit=3000):
         model = TaIDPT(study.clip, classes, seed=seed, **recipe)
         @cache
         def learn():
-            return model.fit(train, features=study.sentence_features(texts), progress=False)
+            features = study.sentence_features(texts)
+            return copy.copy(model).fit(train, features=features, progress=False)
         return Run(model, learn, data_digest(train))
     by_paper = [prompts(seed, PAPER) for seed in study.seeds]
     recommended = [prompts(seed, {}) for seed in study.seeds]

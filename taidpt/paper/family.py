@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .. import __version__
-from ..wrappers import Attended
+from ..wrappers import Attended, Wrapper
 from ..baselines.concepts import TextConcepts, TextLinear
 from ..classes import ClassSet, as_classset
 from ..clip import FrozenCLIP
 from ..datasets.labelled import LabeledImages, bundled_photos, read_labels
 from ..files import DATA, digest, progress_bar, atomic_write
 from ..learner import TaIDPT
+from ..model_files import callable_name
 from ..nounfilter import NounFilter
 from .published import RUNS
 from ..evaluate import Cell, compare
@@ -64,27 +65,53 @@ def _relative(model, cells): # that scored them
         scale = 4*model.recipe_for(None).scale              # on cosines, in the loss
     return [Cell([relative_scores(cell.both, scale)], cell.seconds) for cell in cells]
 
-def _family_run(study, model, train, attended): # `LabeledTexts`; a bool
+def _learners(model):
+    "The models that learn: itself if it has `fit`, else those inside."
+    if hasattr(model, 'fit'): return [model]
+    learners = []
+    for part in model.children(): learners += _learners(part)
+    return learners
+
+def _seeded(model):
+    "Those that learn otherwise with another seed, which a closed form does not."
+    seeded = []
+    for learner in _learners(model):
+        has_seed = 'seed' in learner.get_params(deep=False)
+        if has_seed and not isinstance(learner, TextLinear): seeded.append(learner)
+    return seeded
+
+def _lesson(study, learner, every): # `LabeledTexts`
+    "Sentences that a model learns from, and their features, with those of templates if it has any."
+    train = every
+    if getattr(learner, 'loss', '') != 'pairs' and not getattr(learner, 'keep_unnamed', False):
+        train = every[every.labels.any(1)]
+        train.class_prior = every.shares()
+    encoded = train
+    if getattr(learner, 'templates', True):
+        encoded = train + template_sentences(learner.classes)
+    return train, study.sentence_features(encoded.texts)
+
+def _family_run(study, new, classes, every, seed, attended): # a member of `family_cells`; a bool
     "How one model learns, once."
-    learn = None
-    if hasattr(model, 'fit'):
-        texts = (train + template_sentences(model.classes)).texts
-        features = study.sentence_features(texts)
-        @cache
-        def learn():
-            model.fit(train, features=features, progress=False)
-            return Attended(model, features) if attended else model
-    return Run(model, learn, f'{data_digest(train)} {attended}')
+    def make():
+        model = new(study.clip, classes)
+        for learner in _seeded(model): learner.set_params(seed=seed)
+        return model
+    model = make()
+    lessons = [_lesson(study, learner, every) for learner in _learners(model)]
+    @cache
+    def learn():
+        model = make()
+        for learner, (train, features) in zip(_learners(model), lessons):
+            learner.fit(train, features=features, progress=False)
+        return Attended(model, lessons[0][1]) if attended else model
+    source = f'{data_digest(every)} {attended}'
+    return Run(model, learn if lessons else None, source, made_by=new)
 
 def _can_be_centred(model):
     "Whether it has class embeddings, of three classes or more."
+    while isinstance(model, Wrapper): model = model.model
     return type(model).embeddings is not Model.embeddings and len(model.classes) > 2
-
-def _models(new, clip, classes, seeds): # a member of `family_cells`
-    "A model for each seed; one if the method has none, or a closed form."
-    model = new(clip, classes)
-    seeded = 'seed' in model.get_params(deep=False) and not isinstance(model, TextLinear)
-    return [new(clip, classes, seed=seed) for seed in seeds] if seeded else [model]
 
 def family_cells(
     study:Study, # CLIP, and folder of features and cells
@@ -94,16 +121,13 @@ def family_cells(
     seeds:Sequence[int]=(1, 2, 3), # of members that have one: a run each
 )->dict[str, list[Cell]]: # by member, '…, centred', and '…, relative' of the family: one a seed
     "Scores of the family on one set of photos, learned from one set of sentences."
-    named = every[every.labels.any(1)]
-    named.class_prior = every.shares()
     cells = {}
     for name, new in progress_bar(members.items(), 'methods', study.progress):
-        models = _models(new, study.clip, photos.classes, seeds)
-        first = models[0]
-        of_pairs = getattr(first, 'loss', '') == 'pairs'
-        train = every if of_pairs or getattr(first, 'keep_unnamed', False) else named
-        attended = name in _ATTENDED
-        runs = [_family_run(study, model, train, attended) for model in models]
+        first = new(study.clip, photos.classes)
+        runs = []
+        for seed in seeds if _seeded(first) else [None]:
+            attended = name in _ATTENDED
+            runs.append(_family_run(study, new, photos.classes, every, seed, attended))
         cells[name] = [study.cell(photos, run) for run in runs]
         if name in FAMILY:
             cells[f'{name}, relative'] = _relative(first, cells[name])
@@ -147,15 +171,16 @@ def _keep_results(path, frame, **inputs): # of `compare`; columns: what its numb
         last.reset_index()[rows.columns].to_csv(part, index=False, float_format='%.2f')
 
 # %% ../../nbs/paper/family.ipynb #family-add
-def _compared(cells, photos, baseline): # as in `family_results`
+def _compared(cells, photos, baseline, folder, progress): # as in `family_results`
     "A row for each method; the gain of a centred one is over the centred baseline."
     from pandas import concat
     centred_cells = {name: cells[name] for name in cells if name.endswith(', centred')}
     others = {name: cells[name] for name in cells if name not in centred_cells}
-    frames = [compare(others, photos, baseline)]
+    frames = [compare(others, photos, baseline, folder, progress)]
     if centred_cells:
         same = f'{baseline}, centred'
-        frames.append(compare(centred_cells, photos, same if same in cells else None))
+        base = same if same in cells else None
+        frames.append(compare(centred_cells, photos, base, folder, progress))
     return concat(frames, ignore_index=True)
 
 def family_results(
@@ -167,9 +192,11 @@ def family_results(
     baseline:str, # the method over which gains are given
     photos_name:str, # as it stands in the file
     captions_name:str, # the same
+    progress:bool=False, # a bar for the intervals, which are stored beside the file
 )->'DataFrame': # of `compare`
     "Compare methods, and add a row for each to a file of results."
-    frame = _compared(cells, photos, baseline)
+    folder = Path(out).parent/'intervals'
+    frame = _compared(cells, photos, baseline, folder, progress)
     _keep_results(
         out, frame, clip=clip.name, weights=clip.fingerprint(),
         preparation=digest([clip.preparation()]), photos=photos_name, n_photos=len(photos),
@@ -191,14 +218,19 @@ def _labelled_images(study, classes): # of `compare_family`
     return path.stem, read_labels(table, classes)
 
 # %% ../../nbs/paper/family.ipynb #d3f8433a
+def _row_name(kind): # a class or a function, or a `partial` of one
+    "What a method is called: its name, with the arguments of a `partial`."
+    if not isinstance(kind, partial): return kind.__name__
+    return callable_name(kind).removeprefix(f'{kind.func.__module__}.')
+
 def _members(only, member, baseline): # as in `compare_family`, but not None
     "Methods by name. `ValueError` for one of yours with the name of another."
     members = {name: FAMILY[name] for name in only}
     for kind in member:
-        name = kind.__name__
+        name = _row_name(kind)
         if name in FAMILY or name in members:
             raise ValueError(
-                f'{name!r} is already a row of the table: give your class another name')
+                f'{name!r} is already a row of the table: give your method another name')
         members[name] = kind
     if baseline not in members:
         members = {baseline: FAMILY[baseline]} | members
@@ -211,7 +243,7 @@ def compare_family(
     captions:Sequence[str|Path]|None=None, # files to learn from; None: the bundled ones
     seeds:Sequence[int]=(1, 2, 3), # of methods that have one: runs to average
     min_photos:int=1, # leave classes on fewer images out of mAP
-    member:Sequence[type[Model]]=(), # your methods, to be compared
+    member:Sequence[Callable]=(), # your methods, to be compared: (CLIP, classes) -> a model
     out:str|Path='results.csv', # rows are added to it; features and cells are stored beside it
     progress:bool=True, # show progress bars
     only:Sequence[str]|None=None, # methods of the family; None: all
@@ -226,10 +258,10 @@ def compare_family(
     name, photos = _labelled_images(study, known)
     photos = photos[draw(len(photos), limit)]
     photos = replace(photos, labels=photos.labels & (photos.labels.sum(0) >= min_photos))
-    sentences = islice(Captions.gather(captions or ['bundled']), limit)
+    sentences = list(islice(Captions.gather(captions or ['bundled']), limit))
     source = ' + '.join(Path(place).name for place in captions or ['COCO val2017'])
     if limit: source += f', the first {limit:,}'
-    every = NounFilter(known).label(sentences, progress, keep_unnamed=True)
+    every = study.labelled(sentences, NounFilter(known))
     cells = family_cells(study, photos, every, members, seeds)
     return family_results(
-        out, cells, clip, photos, every, baseline, name, source)
+        out, cells, clip, photos, every, baseline, name, source, progress)

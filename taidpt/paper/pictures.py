@@ -30,7 +30,7 @@ from ..encoders.store import FeatureStore, unit_fp16
 from ..encoders.images import image_identity
 from ..files import DATA, digest
 from ..metrics import Measured
-from ..model_files import callable_name, has_name
+from ..model_files import callable_name, identity_of
 from taidpt.paper.published import (
     COOP_WEIGHT, DUALCOOP, DUALCOOP_PART, DUALCOOP_WEIGHT, PUBLISHED, SHARES, coop_epochs,
     is_published_clip,
@@ -88,18 +88,19 @@ class Scene:
     )->Cell:
         "Scores of a model that learns from labelled images; an interrupted run resumes."
         study = self.study
-        changed = callable_name(change) if change else ''
+        changed = f'{callable_name(change)} {identity_of(change)}' if change else ''
         parts = [*map(image_identity, images.images), changed, labels.contiguous().numpy()]
         if val:
             parts += [*map(image_identity, val.images), val.signed().numpy()]
-        source = digest(parts) if has_name(changed) else ''
+        source = digest(parts)
         path, _ = study.file_of('prompts', model, source)
         def learn():
             if change:
                 features = AugmentedImages(model, images.images, change, study.progress)
             else:
                 features = study.features(images, model.clip)
-            learned = model.fit(features, labels, checkpoint=path, progress=study.progress)
+            learned = copy.copy(model).fit(
+                features, labels, checkpoint=path, progress=study.progress)
             if self.centre:
                 learned = Centred(learned).with_centred()
             if val:

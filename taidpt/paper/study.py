@@ -6,7 +6,7 @@
 __all__ = ['draw', 'data_digest', 'Run', 'centred', 'Study', 'Material']
 
 # %% ../../nbs/paper/study.ipynb #study-003
-import json, shlex, sys, time
+import copy, json, shlex, sys, time, warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -25,13 +25,13 @@ from ..datasets.benchmarks import read_coco, read_nuswide, read_sentences, read_
 from ..datasets.labelled import LabeledImages, bundled_photos
 from ..encoders.store import FeatureStore
 from ..encoders.images import image_identity
-from ..evaluate import Cell, figures, figures_text, score_images
+from ..evaluate import Cell, draw_intervals, figures, figures_text, score_images
 from ..files import digest, cached_tensors, atomic_write
 from ..learner import TaIDPT
 from ..metrics import Measured
 from ..nounfilter import NounFilter
 from .published import RUNS, is_published_clip
-from ..model_files import header_of, unnamed_function
+from ..model_files import header_of, identity_of
 from ..predict import Model
 from ..text.captions import bundled_captions
 from ..texts import LabeledTexts, cap_per_class, template_sentences
@@ -60,14 +60,15 @@ def data_digest(data:LabeledImages|LabeledTexts)->str:
 @dataclass
 class Run:
     "A model whose scores are to be stored."
-    model: Model # before it learns
-    learn: Callable|None = None # () -> the fitted model; None: it is ready to predict
-    source: str = '' # all else that decides the scores; '': they are not stored
+    model: Model # what is scored, before it learns
+    learn: Callable|None = None # () -> another model, fitted; None: `model` is ready to predict
+    source: str = '' # a hash of what it learns from; '': its scores are not stored
+    made_by: Callable|None = None # a function of yours that made the model
 
 def centred(run:Run)->Run:
     "The run of the same model with its class embeddings centred."
     def learn(): return Centred(run.learn() if run.learn else run.model)
-    return Run(Centred(run.model), learn, run.source)
+    return replace(run, model=Centred(run.model), learn=learn)
 
 # %% ../../nbs/paper/study.ipynb #study-046
 @dataclass
@@ -104,23 +105,41 @@ class Study:
         path = self.folder/f'features/sentences-{digest([self.clip.fingerprint(), *texts])}'
         return encode_texts(self.clip, texts, path, self.progress)
 
+    def labelled(self,
+        captions:Sequence[str], # N
+        reader:NounFilter,
+    )->LabeledTexts: # N, also those that name no class
+        "Captions with labels, from one folder."
+        metadata = {
+            'captions': digest(captions),
+            'classes': reader.classes.to_dict(),
+            'blocked': reader.blocked,
+            'rules': reader.rules,
+            'version': __version__}
+        path = self.folder/f'labels/{digest([json.dumps(metadata)])}.safetensors'
+        def label():
+            return {'labels': reader.label(captions, self.progress, keep_unnamed=True).labels}
+        labels = cached_tensors(path, metadata, label)['labels']
+        return LabeledTexts(captions, labels, reader.classes)
+
     def file_of(self,
         kind:str, # 'prompts' or 'scores'
         model:Model, # before it learns
         *source:str, # hashes of what it learns from, and of what it is to score
-    )->tuple[Path|None, dict]: # None, not stored: no source, or a notebook's class or function
-        "The file of a run, and all that decides what is in it."
-        code = getattr(sys.modules[type(model).__module__], '__file__', None)
+        made_by:Callable|None=None, # as in `Run`
+    )->tuple[Path|None, dict]: # None, not stored: no hash of what it learns from, or of its code
+        "The file of a run, and all that decides what is in it. A warning says why there is none."
+        if not source[0]: return None, {}
+        try: identity = identity_of([model, made_by])
+        except ValueError as error:
+            warnings.warn(f'{error}. Its {kind} are not stored.', stacklevel=2)
+            return None, {}
         description = header_of(model) | {
-            'code': code and digest([Path(code).read_bytes()]),
+            'identity': identity,
             'version': __version__,
             'clip': model.clip.feature_recipe(pos_embed=(False, True)),
             'data': source}
         name = f'{type(model).__name__}-{digest([json.dumps(description)])}.safetensors'
-        functions = json.dumps([description['settings'], description['recipe']])
-        of_notebook = not code or '__main__.' in functions
-        if not source[0] or of_notebook or unnamed_function(description):
-            return None, description
         return self.folder/kind/name, description
 
     def cell(self,
@@ -139,7 +158,8 @@ class Study:
                 tensors[f'branch{i}'] = scores
             return tensors
         tested = [digest(map(image_identity, images.images)), *images.classes.names]
-        path, description = self.file_of('scores', run.model, run.source, *tested)
+        path, description = self.file_of(
+            'scores', run.model, run.source, *tested, made_by=run.made_by)
         tensors = cached_tensors(path, description, score)
         seconds = tensors.pop('seconds').item()
         return Cell([tensors[branch] for branch in sorted(tensors)], seconds)
@@ -154,6 +174,8 @@ class Study:
         notes:Sequence[str]=(), # for the reader
     )->None:
         "Write a table as Markdown and, with all that a citation needs, as JSON."
+        of_photos = [result for result in results.values() if isinstance(result, Measured)]
+        draw_intervals(of_photos, self.folder/'intervals', self.progress)
         frame = figures(results, head, published)
         title = _title(self, title)
         cited = ['Published: Guo et al., CVPR 2023.'] if published else []
@@ -205,7 +227,9 @@ class Material:
         captions = self.captions
         if self.study.limit:
             captions = _limited(captions, reader, self.study.limit)
-        train = reader.label(captions, progress=self.study.progress)
+        every = self.study.labelled(list(captions), reader)
+        train = every[every.labels.any(1)]
+        train.dropped = len(every) - len(train)
         if self.run.per_class:
             train = cap_per_class(train, self.run.per_class)
         count = self.run.sentences
@@ -272,7 +296,8 @@ class Material:
             sentences = train + template_sentences(model.classes)
         def learn():
             features = study.sentence_features(sentences.texts)
-            return model.fit(train, checkpoint=path, features=features, progress=study.progress)
+            return copy.copy(model).fit(
+                train, checkpoint=path, features=features, progress=study.progress)
         return Run(model, learn, source)
 
 # %% ../../nbs/paper/study.ipynb #2fcbe51d
