@@ -123,7 +123,7 @@ def test_a_page_has_one_next(site):
 def test_pages_of_the_site(site):
     "Names have anchors, tests are there, directives are not; figures have words, pages have links"
     scores = read(site/'04_scores.html')
-    for part in ('id="local_scores"', 'test_eq'): assert part in scores
+    for part in ('id="local_scores"', 'test_close'): assert part in scores
     assert 'default_exp' not in scores
     learn = read(site/'tutorials/learn.html')
     colab = 'colab.research.google.com/github/taidpt/taidpt/blob/main/nbs/tutorials/learn.ipynb'
