@@ -112,14 +112,11 @@ def find_loss(
     known:dict[str, Callable]=LOSSES, # losses by name
 ) -> Callable: # (scores, labels) -> a number
     "A loss by its name; a function is one already. `ValueError` for another name, or a module."
-    if isinstance(loss, nn.Module): raise ValueError(
-        f'loss={type(loss).__name__}() is a module, whose parameters would not learn: write a '
-        'function of scores and labels.')
-    if callable(loss): return loss
+    if callable(loss) and not isinstance(loss, nn.Module): return loss
     if loss in known: return known[loss]
     raise ValueError(
         f'loss={loss!r} is no loss: take one of {", ".join(known)}, or a function of scores and '
-        'labels')
+        'labels (a module would not learn)')
 
 def scaled_loss(
     loss:str|Callable, # a name, or (scores, labels) -> a number

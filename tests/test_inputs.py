@@ -172,7 +172,7 @@ def prompts(**settings): return TaIDPT(clip(), NAMES, **{'n_ctx': 2, 'epochs': 1
     ({'loss': 'rankng'}, "loss='rankng' .*ranking, pairs, bce, focal, asymmetric"),
     ({'optimizer': 'adamw'}, "optimizer='adamw' .*sgd, adam, .*torch.optim.AdamW"),
     ({'epochs': 0}, 'epochs=0'),
-    ({'loss': torch.nn.BCEWithLogitsLoss()}, 'BCEWithLogitsLoss.* is a module'),
+    ({'loss': torch.nn.BCEWithLogitsLoss()}, 'BCEWithLogitsLoss.*a module would not learn'),
 ])
 def test_settings_that_no_recipe_has(settings, says):
     "Before sentences are read"
@@ -186,7 +186,7 @@ def test_settings_of_prompts_from_images(settings):
     "Before images are encoded"
     model = CoOp(clip(), NAMES, **{'n_ctx': 2, 'epochs': 1} | settings)
     with mock.patch('taidpt.encode.encode_images', side_effect=AssertionError):
-        with pytest.raises(ValueError, match='loss=.*soft_softmax|epochs=0|is a module'):
+        with pytest.raises(ValueError, match='loss=.*soft_softmax|epochs=0'):
             model.fit(bundled_photos().images[:2], torch.eye(2), progress=False)
 
 
