@@ -88,7 +88,7 @@ def test_raw_files_are_named(tmp_path):
     with pytest.warns(UserWarning) as notes: assert as_images(tmp_path) == [tmp_path/'d.jpg']
     assert [str(note.message).partition(': ')[2] for note in notes] == [
         f'{count} is a RAW format, which is not read: export it as JPEG'
-        for count in ('2 left out: .nef', '1 left out: .cr2')]
+        for count in ('1 left out: .cr2', '2 left out: .nef')]
     with pytest.raises(UnreadableImage, match='.nef is a RAW format'):
         read_pixels([tmp_path/'a.NEF'], 0, np.asarray)
 

@@ -121,7 +121,7 @@ def as_images(
         known = [file for file in files if Path(file).suffix.lower() in IMAGE_ENDINGS]
         left_out = Counter(map(_why_unread, files))
         del left_out['']
-        for reason, count in left_out.items():
+        for reason, count in sorted(left_out.items()):
             warnings.warn(f'{images}: {count} left out: {reason}', stacklevel=2)
         if not known:
             raise FileNotFoundError(f'{images} holds no images')
@@ -183,9 +183,7 @@ def open_rgb(
                 opened.draft(None, (min_side, min_side))
             return _to_rgb(opened)
     except UnidentifiedImageError as error:
-        reason = _why_unread(name)
-        if not reason: raise
-        raise OSError(reason) from error
+        raise OSError(_why_unread(name) or str(error)) from error
     except Image.DecompressionBombError as error:
         sizes = str(error).split(',')[0]    # of the image, and of the limit
         raise ValueError(f'{sizes}: limit_megapixels(N), or in a command --max-megapixels N, '
