@@ -446,11 +446,16 @@ def _evaluate(
 # %% ../../nbs/apps/cli.ipynb #cli-export
 @app.command('export', epilog=_examples(
     'taidpt export my.safetensors --out my.onnx', 'taidpt tag my.onnx photos/',
-    'taidpt export my.safetensors --page site/'))
+    'taidpt export my.safetensors --page site/ --runtime node_modules/onnxruntime-web/dist'))
 def _export(
     what:Annotated[str, Argument(metavar='MODEL', help=_MODEL)]='',
     out:Annotated[Path|None, Option(metavar='FILE', help='The file to write: .onnx.')]=None,
-    page:Annotated[Path|None, Option(metavar='FOLDER', help='A page that tags in browsers.')]=None,
+    page:Annotated[Path|None, Option(metavar='FOLDER', help=(
+        'A page that tags in browsers. They fetch ONNX Runtime from cdn.jsdelivr.net, unless '
+        '--runtime copies it.'))]=None,
+    runtime:Annotated[Path|None, Option(metavar='DIR', exists=True, help=(
+        "With --page: the folder dist of npm's onnxruntime-web 1.30.0, to copy it into the page."
+        ))]=None,
     model:_Model='',
     member:_Member=None,
     clip:_Clip=None,
@@ -461,7 +466,7 @@ def _export(
         raise ValueError('export needs --out FILE or --page FOLDER')
     opened = _open(what or model, member, clip=clip, trust=trust, device='cpu')    # as graphs are traced
     from taidpt.apps.onnx import export_page, export_tagger
-    if page: export_page({opened.classes.name: opened}, page)
+    if page: export_page({opened.classes.name: opened}, page, runtime=runtime)
     if out: export_tagger(opened, out)
     for place in (page, out):
         if place: print(escape_control(f'Written: {place}, {len(opened.classes)} classes'))
