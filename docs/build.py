@@ -619,7 +619,11 @@ def try_it(folder: Path):
     clip = load_clip()
     models = {name: TaIDPT.load(root/f'taidpt/data/prompts/{name}.safetensors', clip)
               for name in ('voc2007', 'coco')}
-    export_page(models, folder, words=True)
+    runtime = None
+    if shutil.which('npm'):
+        run(['npm', 'install', '--silent', '--no-audit'], cwd=root/'docs', check=True)
+        runtime = root/'docs/node_modules/onnxruntime-web/dist'
+    export_page(models, folder, words=True, runtime=runtime)
     shutil.copytree(root/'taidpt/data/coco_demo/images', folder, dirs_exist_ok=True)
     page = folder/'page.json'
     content = json.loads(page.read_text())
@@ -631,12 +635,6 @@ def try_it(folder: Path):
     content['first'] = dict(
         photo=list(photo_credits()).index(FIRST), view='first.jpg',
         result=tagged(models['voc2007'], first))
-    if shutil.which('npm'):
-        run(['npm', 'install', '--silent', '--no-audit'], cwd=root/'docs', check=True)
-        dist = root/'docs/node_modules/onnxruntime-web/dist'
-        for name in ('ort.wasm.bundle.min.mjs', 'ort-wasm-simd-threaded.wasm'):
-            shutil.copy(dist/name, folder)
-        content['runtime'] = './'
     page.write_text(json.dumps(content))
 
 

@@ -253,7 +253,7 @@ def model_class(name:str)->type:
     "A class of models by its name in a file. `ValueError` for one that is not defined."
     if name in MODELS: return resolve_name(MODELS[name])
     if name in _OTHERS: return _OTHERS[name]
-    raise ValueError(f'import the class {name} first')
+    raise ValueError(f'import the class {name} first, in a command by --member FILE.py:{name}')
 
 # %% ../nbs/model_files.ipynb #mf-load-1
 _CLASS_AXIS = {'G': 0, 'L': 0, 'vectors': 0, 'values': 1}       # of tensors by name

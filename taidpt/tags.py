@@ -131,18 +131,25 @@ class Calibration:
         "Whether they were fitted to these very files or addresses."
         return self.data != '' and self.data == _digest_of(images)
 
-    def probabilities(self, scores:ArrayLike)->np.ndarray: # N × C -> the same, from 0 to 1
-        "The probability of each class in each image, by its score."
-        log_odds = as_array(scores, float)*self.slopes + self.offsets
-        return np.exp(-np.logaddexp(0, -log_odds))              # a sigmoid that never overflows
+    def is_known(self)->np.ndarray: # C bool
+        "Whether a class has a probability: an image showed it, or nothing had to be fitted."
+        return (np.array(self.positives) > 0) | (self.images == 0)
 
-    def at(self, p:float)->np.ndarray: # C scores; infinite if higher scores are not likelier
+    def probabilities(self, scores:ArrayLike)->np.ndarray: # N × C -> the same, from 0 to 1, or NaN
+        "The probability of each class in each image, by its score; NaN where it is not known."
+        log_odds = as_array(scores, float)*self.slopes + self.offsets
+        p = np.exp(-np.logaddexp(0, -log_odds))                 # a sigmoid that never overflows
+        return np.where(self.is_known(), p, np.nan)
+
+    def at(self, p:float)->np.ndarray: # C scores; infinite if none is so likely, or it is not known
         "The lowest score of each class with at least probability p, between 0 and 1."
         if not 0 < p < 1:
             raise ValueError(f'a probability lies between 0 and 1, both excluded, not {p}')
         log_odds = math.log(p/(1 - p))
-        return np.array([(log_odds - b)/a if a > 0 else math.inf
-                         for a, b in zip(self.slopes, self.offsets)])
+        limits = []
+        for a, b, known in zip(self.slopes, self.offsets, self.is_known()):
+            limits.append((log_odds - b)/a if known and a > 0 else math.inf)
+        return np.array(limits)
 
 # %% ../nbs/tags.ipynb #tg-traits
 @dataclass(frozen=True)
@@ -207,7 +214,7 @@ class Tagging:
         images, # N, in any form
         on_error:str='raise', # as in `predict`
         progress:bool=True, # a bar
-    )->np.ndarray: # N × C, from 0 to 1
+    )->np.ndarray: # N × C, from 0 to 1; NaN of a class on no picture of the calibration
         "Probabilities of classes. `ValueError` if the model was not calibrated."
         curves, branch = self.curves()
         rule = Rule(np.array(curves.values), branch=branch)

@@ -3,7 +3,7 @@
 Screenshots of the Explorer and of what fails stay in tests/artifacts.
 """
 import base64, http.server, io, json, operator, os, re, shutil, signal, socket, subprocess
-import threading
+import threading, time
 from functools import partial
 
 import numpy as np
@@ -24,6 +24,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 
 from taidpt.all import (
     VOC2007, ClassSet, TaIDPT, ZeroShotCLIP, bundled_photos, load_clip, local_scores, ranking_loss)
+from taidpt.apps.onnx import export_page
 from taidpt.apps.report import evaluate_model
 from taidpt.apps.tagging import open_model
 from taidpt.clip import reference_photos
@@ -441,6 +442,53 @@ def test_try_it(served, site, browser, kept_features):
     browser.find('input[type=file]').send_keys(str(ROOT/'README.md'))
     browser.until(lambda: 'README.md is not an image' in alert(), 'no word on the file')
     browser.execute_cdp_cmd('Network.disable', {})
+
+
+# A page of one's own
+
+@pytest.fixture
+def slow_page(tmp_path):
+    """The address of a page whose runtime cannot be fetched; the second half of its graphs comes
+    after an event"""
+    pytest.importorskip('onnx')
+    export_page({'two': ZeroShotCLIP(load_clip(), ['cat', 'dog'])}, tmp_path)
+    about = json.loads((tmp_path/'page.json').read_text())
+    (tmp_path/'page.json').write_text(json.dumps(about | {'runtime': 'http://127.0.0.1:1/'}))
+    goes_on = threading.Event()
+
+    class HalfFirst(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args): pass
+        def copyfile(self, source, outputfile):
+            content = source.read()
+            half = len(content)//2
+            outputfile.write(content[:half])
+            if self.path.endswith('.onnx'): goes_on.wait(60)
+            outputfile.write(content[half:])
+
+    handler = partial(HalfFirst, directory=tmp_path)
+    with http.server.ThreadingHTTPServer(('127.0.0.1', 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f'http://127.0.0.1:{server.server_port}', goes_on
+        goes_on.set()
+        server.shutdown()
+
+
+def test_a_page_without_its_runtime_says_so(slow_page, browser):
+    "And goes on saying so, while the rest of the model arrives"
+    address, goes_on = slow_page
+    browser.get(address)
+    browser.until(lambda: browser.all('input[type=file]'), 'the page does not start')
+    photo = ROOT/'taidpt/data/coco_demo/images/000000007281.jpg'
+    browser.find('input[type=file]').send_keys(str(photo))
+    def alert(): return browser.find('.taidpt-page [role=alert]').text
+    browser.until(lambda: 'connection was lost' in alert(), 'no word on the network')
+    goes_on.set()
+    arrived = """return performance.getEntriesByType('resource')
+        .filter(e => e.name.endsWith('clip-tower.onnx') && e.responseEnd).length"""
+    browser.until(lambda: browser.execute_script(arrived), 'the graph does not arrive')
+    time.sleep(1)                                           # for what is still to be heard of it
+    assert 'connection was lost' in alert()
+    assert not browser.find('.taidpt-page progress').is_displayed()
 
 
 # The report

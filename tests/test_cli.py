@@ -7,6 +7,7 @@ from pathlib import Path
 from unittest import mock
 
 import nbformat
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -19,6 +20,7 @@ from taidpt.apps.cli import app, main
 from taidpt.apps.tagging import read_classes
 from taidpt.baselines.concepts import TextLinear, ready_to_tag
 from taidpt.datasets.labelled import read_labels
+from taidpt.evaluate import own_method
 from taidpt.text.captions import bundled_captions
 
 DEMO = ROOT/'taidpt/data/coco_demo'
@@ -94,13 +96,13 @@ def test_morning(folder, command):
     table = pd.read_csv('tuned.csv')
     wanted = load_model('tuned.safetensors').predict_proba(photos)
     probabilities = table.filter(like='probability of ').to_numpy()
-    assert probabilities == pytest.approx(wanted.numpy(), abs=1e-4)
+    assert probabilities == pytest.approx(wanted.numpy(), abs=1e-4, nan_ok=True)
     entries = json.loads(command(*line, '--json', '--top', 1)[1])
     for row, entry in zip(table.to_dict('records'), entries, strict=True):
         [best] = entry['tags']
         assert row['image'] == entry['image']
-        likely = row[f'probability of {best["class"]}']
-        assert (best['score'], best['probability']) == (row[best['class']], likely)
+        likely = pytest.approx(row[f'probability of {best["class"]}'], nan_ok=True)
+        assert (best['score'], best.get('probability', np.nan)) == (row[best['class']], likely)
     pytest.importorskip('onnx')
     model = folder/'my.safetensors'
     assert command('export', model, '--out', 'my.onnx')[0] == 0
@@ -257,6 +259,86 @@ def test_arguments_that_are_repeated_are_text(command):
     assert status == 2 and 'Commands:\n  tag ' in out + err
 
 
+def test_a_name_of_nothing_is_an_error(folder, command):
+    "Whatever --on-error says: a disk that is not mounted is no picture that cannot be read"
+    line = 'tag', folder/'my.safetensors', '--out', 'tags.csv', '--on-error', 'skip', PHOTOS[0]
+    assert command(*line)[0] == 0
+    before = Path('tags.csv').read_bytes()
+    for name in ('gone/', 'gone.jpg'):
+        status, out, err = command(*line, PHOTOS[1], name)
+        assert (status, out) == (1, '') and f'error: {name}: there is no such file or folder' in err
+        assert Path('tags.csv').read_bytes() == before
+
+
+def test_the_status_says_that_some_images_were_not_read(folder, command):
+    "3, and 1 if there was none to read; a link that leads nowhere is there, but cannot be read"
+    Path('link.jpg').symlink_to('nowhere.jpg')
+    Path('torn.jpg').write_bytes(b'no image')
+    line = 'tag', folder/'my.safetensors', '--on-error', 'skip'
+    for more in ((), ('--json',), ('--out', 'tags.csv'), ('--out', 'tags.csv')):
+        status, _, err = command(*line, 'link.jpg', 'torn.jpg', PHOTOS[0], *more)
+        assert status == 3 and '2 of 3 images could not be read' in err
+        status, _, err = command(*line, 'torn.jpg', *more)
+        assert status == 1 and err.endswith('error: no image could be read\n')
+    assert command(*line, PHOTOS[0])[0] == 0
+    lines = [f'{PHOTOS[0]}\tperson', f'{Path("torn.jpg").absolute()}\tcat']
+    Path('labels.tsv').write_text('\n'.join(['image\tlabels', *lines]))
+    measure = 'evaluate', folder/'my.safetensors', '--labels', 'labels.tsv', '--on-error', 'skip'
+    status, _, err = command(*measure)
+    assert status == 3 and '1 of 2 images could not be read' in err
+
+
+def test_a_large_photo_is_read_if_one_says_so(folder, command, monkeypatch):
+    monkeypatch.setattr('PIL.Image.MAX_IMAGE_PIXELS', 50_000)       # the limit is twice as many
+    line = 'tag', folder/'my.safetensors', PHOTOS[0]
+    status, _, err = command(*line)
+    assert status == 1 and 'exceeds limit of 100000 pixels: ' in err and '..' not in err
+    assert '--max-megapixels N, allows more' in err
+    assert command(*line, '--max-megapixels', 1)[0] == 0
+    assert command(*line)[0] == 1
+
+
+def test_a_file_that_looks_like_an_option(folder, command):
+    "As a shell's pattern gives it; the error says what to type"
+    shutil.copy(PHOTOS[0], '-dash.jpg')
+    status, _, err = command('tag', folder/'my.safetensors', '-dash.jpg')
+    assert status == 2 and 'put -- before the files, or write ./*.jpg' in ' '.join(err.split())
+    for names in (('./-dash.jpg',), ('--', '-dash.jpg')):
+        assert command('tag', folder/'my.safetensors', *names)[0] == 0
+
+
+MINE = """from taidpt.all import ZeroShotCLIP
+class Quiet(ZeroShotCLIP): pass
+"""
+
+def test_a_method_of_ones_own(folder, command, monkeypatch):
+    "tag, export and app take it from its file; without, the error names the option"
+    Path('mine.py').write_text(MINE)
+    model = 'mine.safetensors'
+    classes = load_model(folder/'my.safetensors').classes
+    with mock.patch.dict('taidpt.model_files._OTHERS'):
+        own_method('mine.py:Quiet')(load_clip(), classes, local=False).save(model)
+    with mock.patch.dict('taidpt.model_files._OTHERS', clear=True):
+        for line in ('tag', model, PHOTOS[0]), ('export', model, '--out', 'm.onnx'):
+            status, _, err = command(*line)
+            assert status == 1 and 'by --member FILE.py:Quiet' in err
+        assert command(*line, '--member', 'mine.py:Quiet')[0] == 0 and Path('m.onnx').exists()
+
+    def opened(args):
+        "What the page of the Explorer runs, in its folder"
+        code = nbformat.read(args[0], as_version=4).cells[0].source
+        with monkeypatch.context() as there:
+            there.chdir(Path(args[0]).parent)
+            exec(code, {})  # noqa: S102  of our own page
+
+    pytest.importorskip('voila')
+    with (mock.patch.dict('taidpt.model_files._OTHERS', clear=True),
+          mock.patch('voila.app.Voila.launch_instance', side_effect=opened) as launch):
+        assert command('app', model, '--member', 'mine.py:Quiet')[0] == 0
+        assert command('app', model, '--member', 'gone.py:Quiet')[0] == 1
+    assert launch.call_count == 1
+
+
 # A table that grows
 
 @pytest.fixture
@@ -302,7 +384,7 @@ def test_a_second_night(night):
     shutil.copy(PHOTOS[4], 'photos/0 new.jpg')
     for photo in PHOTOS[:2]: os.utime(f'photos/{photo.name}', (0, 0))
     assert night()[0] == 1                                  # the broken image
-    assert night('--on-error', 'skip') == (0, 2)
+    assert night('--on-error', 'skip') == (3, 2)
     assert f'have changed since: photos/{PHOTOS[1].name}' in night.err
     kept = rows()
     assert len(kept) == 6 and kept['torn.jpg']['error'].startswith('cannot be read: ')
@@ -781,6 +863,23 @@ def test_rows_of_classes_have_short_names(command):
           mock.patch('taidpt.apps.report.evaluate_model', side_effect=ValueError) as evaluate):
         command('evaluate', *lists, '--labels', DEMO/'labels.tsv')
     assert [*evaluate.call_args.args[0]] == ['person,car and 4 more', 'person,car']
+
+
+def test_a_class_on_no_photo_has_no_probability(command):
+    "And a line says which classes have thresholds of their own"
+    line = 'evaluate', 'person,bird,axolotl', '--labels', DEMO/'labels.tsv'
+    status, out, _ = command(*line, '--calibrate', 'x.safetensors')
+    assert status == 0
+    said = 'Thresholds fitted for person; fewer than 5 images of bird (2), axolotl (0)'
+    assert out.splitlines()[-2] == said
+    tag = 'tag', 'x.safetensors', PHOTOS[0], '--top', 3
+    [entry] = json.loads(command(*tag, '--json')[1])
+    assert {t['class'] for t in entry['tags'] if 'probability' in t} == {'person', 'bird'}
+    assert command(*tag)[1].count('% likely') == 2
+    assert command(*tag[:3], '--scores', '--out', 'tags.csv')[0] == 0
+    [row] = rows().values()
+    assert row['probability of axolotl'] == '' and float(row['probability of bird']) < 1
+    assert command(*tag[:3], '--probability', 1e-9)[1] == f'{PHOTOS[0]}: person, bird\n'
 
 
 def test_thresholds_that_are_worse_are_not_written(command):

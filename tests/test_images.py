@@ -4,6 +4,7 @@ import io
 import os
 import sys
 import zipfile
+from pathlib import Path
 from unittest import mock
 
 import fsspec
@@ -15,7 +16,7 @@ from taidpt.encode import encode_images
 from taidpt.clip import load_clip
 from taidpt.encoders import images as pictures_page
 from taidpt.encoders.images import (
-    FORMATS, UnreadableImage, as_images, open_rgb, image_identity, read_pixels)
+    FORMATS, UnreadableImage, as_images, image_identity, limit_megapixels, open_rgb, read_pixels)
 from taidpt.visualize import show_heatmaps
 from taidpt.zeroshot import ZeroShotCLIP
 
@@ -81,6 +82,34 @@ def test_pictures_of_phones_need_a_package(tmp_path, monkeypatch):
         read_pixels([tmp_path/'a.heic'], 0, np.asarray)
 
 
+def test_raw_files_are_named(tmp_path):
+    "In a folder those of each camera are counted; one alone says what helps"
+    for name in ('a.NEF', 'b.nef', 'c.CR2', 'd.jpg', 'd.txt'): (tmp_path/name).touch()
+    with pytest.warns(UserWarning) as notes: assert as_images(tmp_path) == [tmp_path/'d.jpg']
+    assert [str(note.message).partition(': ')[2] for note in notes] == [
+        f'{count} is a RAW format, which is not read: export it as JPEG'
+        for count in ('1 left out: .cr2', '2 left out: .nef')]
+    with pytest.raises(UnreadableImage, match='.nef is a RAW format'):
+        read_pixels([tmp_path/'a.NEF'], 0, np.asarray)
+
+
+@pytest.mark.parametrize('place', ['.', '**/*.jpg'])
+def test_thumbnails_of_a_nas_are_no_photos(tmp_path, monkeypatch, place):
+    monkeypatch.chdir(tmp_path)
+    Path('2024/@eaDir/a.jpg').mkdir(parents=True)
+    for name in ('2024/a.jpg', '2024/@eaDir/a.jpg/SYNOPHOTO_THUMB_M.jpg'): Path(name).touch()
+    assert as_images(place) == [Path('2024/a.jpg')]
+
+
+def test_a_photo_of_too_many_pixels_says_what_allows_it(monkeypatch):
+    monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 900)
+    file = saved(PHOTO, 'PNG')
+    message = r'\(1920 pixels\) exceeds limit of 1800 pixels: .*--max-megapixels N.* allows more\. on'
+    with pytest.raises(UnreadableImage, match=message): read_pixels([file], 0, np.asarray)
+    with limit_megapixels(.00384): assert open_rgb(file).size == PHOTO.size
+    with pytest.raises(ValueError): open_rgb(file)
+
+
 def test_formats_of_phones_and_cameras_are_opened():
     "The list has what cameras and browsers write, and no format that contains others"
     second = {'save_all': True, 'append_images': [PHOTO]}       # of MPO and of an animation
@@ -137,6 +166,7 @@ def test_arrays_are_one_image_or_many():
     for given, count in ((a, 1), (a[None], 1), (np.stack([a, a]), 2), (a[..., 0], 1), ([a, a], 2)):
         images = as_images(given)
         assert len(images) == count and open_rgb(images[0]).size == (48, 40)
+        assert open_rgb(as_images(images)[0]).size == (48, 40)
     assert as_images(np.array(['a.jpg', 'b.jpg'])).tolist() == ['a.jpg', 'b.jpg']
 
 

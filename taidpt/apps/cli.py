@@ -7,7 +7,7 @@ __all__ = ['app', 'main']
 
 # %% ../../nbs/apps/cli.ipynb #cli-app
 import json, os, re, shutil, sys, warnings
-from collections.abc import Container, Iterator
+from collections.abc import Container, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from importlib.metadata import distributions
 from io import TextIOWrapper
@@ -22,6 +22,7 @@ from .. import __version__
 from ..files import escape_control, file_name, only_writer
 
 if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
     from taidpt.apps.onnx import Tagger
     from taidpt.apps.tagging import TaggedImages
     from taidpt.classes import ClassSet
@@ -36,7 +37,10 @@ def _examples(*lines:str)->str:
     "Commands to type, for the end of a command's help."
     return '\n'.join(['\b', 'Examples:', *(f'  {line}' for line in lines)])
 
-@app.callback(epilog="Start with 'taidpt demo'; 'taidpt COMMAND --help' shows more.")
+_STATUS = ('Exit status: 0 all is done, 1 an error or no image could be read, 2 a wrong command line, '
+           '3 some images could not be read, 130 stopped by Ctrl-C.')
+
+@app.callback(epilog=f"{_STATUS} Start with 'taidpt demo'; 'taidpt COMMAND --help' shows more.")
 def _taidpt(
     quiet:Annotated[bool, Option('--quiet', '-q', help='Results and errors only.')]=False,
     debug:Annotated[bool, Option('--debug', help='Show the traceback of an error.')]=False,
@@ -123,6 +127,9 @@ def _run(group, line:list[str])->int: # exit status
         return group.main(line, 'taidpt', standalone_mode=False) or 0
     except SystemExit as e: return e.code or 0              # the reader of a pipe has gone
     except _UsageError as e:
+        for word in line:
+            if word.startswith('-') and os.path.exists(word):
+                e.message += f'; {word} is a file: put -- before the files, or write ./*.jpg'
         e.message = _shown_lines(e.message)                 # which repeats arguments
         e.show()
         return e.exit_code
@@ -179,7 +186,18 @@ _Clip = Annotated[str|None, Option(metavar='NAME/TAG', help=(
 _Engine = Annotated[Literal['torch', 'openvino'], Option(help='What encodes images on a CPU.')]
 _Precision = Annotated[Literal['float32', 'float16', 'bfloat16'], Option(help='Of the CLIP.')]
 _Trust = Annotated[bool, Option('--trust', help='Open any CLIP that the model names.')]
-_OnError = Annotated[Literal['raise', 'skip'], Option(help='At an image that cannot be read.')]
+_OnError = Annotated[Literal['raise', 'skip'], Option(help=(
+    'At an image that cannot be read: stop, or go on without it and end with status 3.'))]
+
+def _limit_megapixels(command:typer.Context, most:float|None)->None:
+    "Hold this limit while a command runs."
+    if most is None: return
+    from taidpt.encoders.images import limit_megapixels
+    command.with_resource(limit_megapixels(most))
+
+_MaxMegapixels = Annotated[float|None, Option(
+    min=1, metavar='N', callback=_limit_megapixels,
+    help='Read images of at most so many million pixels (default: 179).')]
 _Member = Annotated[list[str]|None, Option(metavar='FILE.py:CLASS', help=(
     'Your own method, from this file; or MODULE:CLASS of a package; more than once for several.'))]
 _Tiles = Annotated[int, Option(min=1, metavar='N', help='Score N x N tiles, too.')]
@@ -187,6 +205,12 @@ _Report = Annotated[Path|None, Option(metavar='FILE', help=(
     'A page with every image: .html.'))]
 _Json = Annotated[bool, Option('--json', help='Print one JSON document.')]
 _Epochs = Annotated[int|None, Option(min=1, help='Passes (default: what suits the CLIP).')]
+
+def _import_members(member:list[str]|None)->None:
+    "Import the methods that a model may be of."
+    if not member: return
+    from taidpt.evaluate import own_method
+    for name in member: own_method(name)
 
 def _open(
     model:'str|ClassSet', # a file, a name on the Hub, or classes
@@ -196,9 +220,7 @@ def _open(
 )->'Model|Tagger':
     "A model of the command line, after the methods that it may be of."
     from taidpt.apps.tagging import open_model
-    if member:
-        from taidpt.evaluate import own_method
-        for name in member: own_method(name)
+    _import_members(member)
     opened = open_model(model, **options)
     if tiles == 1: return opened
     from taidpt.wrappers import Tiled
@@ -210,19 +232,40 @@ def _read_classes(text:str, published:bool=False, words:list[str]|None=None)->'C
     return read_classes(text, published, words or ())
 
 # %% ../../nbs/apps/cli.ipynb #cli-tag-1
+def _images_of(place:str)->Sequence: # a file, a folder, a pattern or a URL
+    "The images of one argument. `FileNotFoundError` for what is not there."
+    from taidpt.encoders.images import as_images
+    images = as_images(place)
+    is_name = images == [place] and '://' not in place
+    if is_name and not os.path.lexists(place):
+        raise FileNotFoundError(f'{place}: there is no such file or folder')
+    return images
+
+def _tell_unread(
+    scores:'ArrayLike', # of images, N × C; NaN: could not be read
+    asked:int, # images in all, also those of rows that stay
+)->None:
+    "Say how many images could not be read, and end with status 3; `ValueError` if none could."
+    import numpy as np
+    unread = int(np.isnan(np.asarray(scores)).any(1).sum())
+    if not unread: return
+    if unread == asked:
+        raise ValueError('no image could be read')
+    warnings.warn(f'{unread} of {asked} images could not be read', stacklevel=1)
+    raise typer.Exit(3)
+
 def _model_and_images(what:list[str], model:str|None)->tuple[str, list]:
     "The model, which is the first argument where no option names it, and the images."
-    from taidpt.encoders.images import as_images
     if model: what = [model, *what]
     model, *places = what
     if not places:
         raise typer.BadParameter('IMAGES are missing')
-    return model, [image for place in places for image in as_images(place)]
+    return model, [image for place in places for image in _images_of(place)]
 
-def _tag_entry(tag:'Tag', probabilities:dict[str, float])->dict: # {}: of no calibrated model
+def _tag_entry(tag:'Tag', probabilities:dict[str, float])->dict: # of classes that have one
     "A tag for JSON."
     entry = {'class': tag.label, 'score': round(tag.score, 4), 'present': tag.present}
-    if probabilities:
+    if tag.label in probabilities:
         entry['probability'] = probabilities[tag.label]
     return entry
 
@@ -264,6 +307,7 @@ def _tag(
     report:_Report=None,
     member:_Member=None,
     on_error:_OnError='raise',
+    max_megapixels:_MaxMegapixels=None,
     clip:_Clip=None,
     engine:_Engine='torch',
     precision:_Precision='float32',
@@ -272,6 +316,7 @@ def _tag(
     "Say which classes are in images."
     from taidpt.apps.tagging import TagTable, tag_images
     model, images = _model_and_images(what, model)
+    asked = len(images)
     known = _read_classes(model, words=words) if words else model
     opened = _open(known, member, tiles, clip=clip, trust=trust, engine=engine, precision=precision,
                    captions=not names_only)
@@ -295,6 +340,7 @@ def _tag(
     if report: tagged.save_report(report)
     if as_json: print(json.dumps(_entries(tagged, top), indent=1))
     elif out: print('Written:', table)
+    _tell_unread(tagged.scores, asked)
 
 # %% ../../nbs/apps/cli.ipynb #cli-rows
 def _row_name(model:str)->str: # a file, a repository, or names with commas between
@@ -308,6 +354,20 @@ def _row_names(models:list[str])->list[str]:
     names = [_row_name(model) for model in models]
     if len({*names}) < len(names): return models
     return names
+
+def _fitted_classes(model:'Model')->str: # calibrated
+    "Which classes have thresholds of their own, and which were on too few images."
+    from taidpt.tags import MIN_POSITIVES
+    fitted = []
+    too_few = []
+    for name, count in zip(model.classes.natural, model.thresholds.positives):
+        if count >= MIN_POSITIVES:
+            fitted.append(name)
+        else:
+            too_few.append(f'{name} ({count})')
+    text = f'Thresholds fitted for {", ".join(fitted) or "no class"}'
+    if too_few: text += f'; fewer than {MIN_POSITIVES} images of {", ".join(too_few)}'
+    return text
 
 def _open_with_words(
     models:list[str], # of the command line
@@ -354,6 +414,7 @@ def _evaluate(
     report:_Report=None,
     title:Annotated[str|None, Option(help='Of the report.')]=None,
     on_error:_OnError='raise',
+    max_megapixels:_MaxMegapixels=None,
     clip:_Clip=None,
     engine:_Engine='torch',
     precision:_Precision='float32',
@@ -371,33 +432,40 @@ def _evaluate(
     if report: evaluation.save_report(report, title=title)
     if as_json: print(evaluation.as_json())
     else: print(_shown_lines(evaluation))
-    if not calibrate: return
-    if not is_written:
+    count = len(evaluation.images)
+    if is_written and not as_json:
+        print(escape_control(_fitted_classes(evaluation.model)))
+        print(escape_control(f'Written: {calibrate}, with thresholds of {count} images'))
+    elif calibrate and not is_written:
         _print_message(
             'note', 'calibrated thresholds are worse than the default ones, beyond chance: '
             f'{calibrate} is not written; --force writes it')
-    elif not as_json:
-        count = len(evaluation.images)
-        print(escape_control(f'Written: {calibrate}, with thresholds of {count} images'))
+    _tell_unread(evaluation.scores[evaluation.name], count)
 
 # %% ../../nbs/apps/cli.ipynb #cli-export
 @app.command('export', epilog=_examples(
     'taidpt export my.safetensors --out my.onnx', 'taidpt tag my.onnx photos/',
-    'taidpt export my.safetensors --page site/'))
+    'taidpt export my.safetensors --page site/ --runtime node_modules/onnxruntime-web/dist'))
 def _export(
     what:Annotated[str, Argument(metavar='MODEL', help=_MODEL)]='',
     out:Annotated[Path|None, Option(metavar='FILE', help='The file to write: .onnx.')]=None,
-    page:Annotated[Path|None, Option(metavar='FOLDER', help='A page that tags in browsers.')]=None,
+    page:Annotated[Path|None, Option(metavar='FOLDER', help=(
+        'A page that tags in browsers. They fetch ONNX Runtime from cdn.jsdelivr.net, unless '
+        '--runtime copies it.'))]=None,
+    runtime:Annotated[Path|None, Option(metavar='DIR', exists=True, help=(
+        "With --page: the folder dist of npm's onnxruntime-web 1.30.0, to copy it into the page."
+        ))]=None,
     model:_Model='',
+    member:_Member=None,
     clip:_Clip=None,
     trust:_Trust=False,
 )->None:
     "Write a one-file tagger that runs without PyTorch, or a page that tags."
     if not (out or page):
         raise ValueError('export needs --out FILE or --page FOLDER')
-    opened = _open(what or model, clip=clip, trust=trust, device='cpu')    # as graphs are traced
+    opened = _open(what or model, member, clip=clip, trust=trust, device='cpu')    # as graphs are traced
     from taidpt.apps.onnx import export_page, export_tagger
-    if page: export_page({opened.classes.name: opened}, page)
+    if page: export_page({opened.classes.name: opened}, page, runtime=runtime)
     if out: export_tagger(opened, out)
     for place in (page, out):
         if place: print(escape_control(f'Written: {place}, {len(opened.classes)} classes'))
@@ -407,11 +475,14 @@ def _app(
     model:Annotated[Path|None, Argument(metavar='MODEL', exists=True, help='.safetensors.')]=None,
     port:Annotated[int, Option(min=0, max=65535, help='0: any free one.')]=0,
     browser:Annotated[bool, Option(help='Open a browser.')]=True,
+    member:_Member=None,
     trust:_Trust=False,
 )->None:
     "Open the Explorer in a browser."
     from taidpt.apps.explorer import serve_explorer
-    serve_explorer(model, port, browser, trust, lambda address: print(address, flush=True))
+    _import_members(member)                                 # what is wrong with them is said here
+    def tell(address): print(address, flush=True)
+    serve_explorer(model, port, browser, trust, tell, member or ())
 
 # %% ../../nbs/apps/cli.ipynb #cli-label
 @app.command('label', epilog=_examples(

@@ -238,6 +238,7 @@ def serve_explorer(
     browser:bool=True, # open a browser
     trust:bool=False, # load any CLIP that the file names
     tell:Callable[[str], object]=print, # hears the address
+    members:Sequence[str]=(), # methods that the model may be of, as in `own_method`
 )->None:
     "Serve the Explorer until Ctrl-C. `ImportError` without Voilà, `OSError` for a port in use."
     from jupyter_core.paths import jupyter_config_path
@@ -246,7 +247,12 @@ def serve_explorer(
     model = ''
     if prompts:
         model = f'load_model({str(Path(prompts).resolve())!a}, trust={trust})'
-    cell = v4.new_code_cell(f'from taidpt.all import *\nExplorer({model})')
+    lines = ['from taidpt.all import *']
+    if members: lines.append('from taidpt.evaluate import own_method')
+    for member in members:
+        if '.py:' in member: member = str(Path(member).absolute())
+        lines.append(f'own_method({member!a})')
+    cell = v4.new_code_cell('\n'.join([*lines, f'Explorer({model})']))
     metadata = {'title': 'taidpt', 'kernelspec': {'name': 'python3', 'display_name': 'Python 3'}}
     with socket.create_server(('127.0.0.1', port)) as server:
         port = server.getsockname()[1]

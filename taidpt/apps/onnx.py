@@ -289,6 +289,7 @@ def export_tagger(
 
 # %% ../../nbs/apps/onnx.ipynb #onnx-page-1
 _SHOWN = ['scores', 'branches', 'maps', 'weights']
+_RUNTIME = 'ort.wasm.bundle.min.mjs', 'ort-wasm-simd-threaded.wasm'     # of ONNX Runtime
 
 def _text_graph(clip:'FrozenCLIP')->bytes:
     "From tokens, 1 × J, to a sentence's feature of unit length, 1 × D."
@@ -349,13 +350,20 @@ def _page_graphs(
         files['clip-typed.onnx'] = _typed_graph(clip, features)
     return files
 
-def _page_files(models:Mapping[str, 'Model'], words:bool)->dict[str, bytes]: # name -> content
-    "All files of a page, page.json the first. Raises as `export_tagger`."
+def _page_files(
+    models:Mapping[str, 'Model'], words:bool, runtime:str|Path|None, # as in `export_page`
+)->dict[str, bytes]: # name -> content
+    "All files of a page, page.json the first. Raises as `export_page`."
+    about = {}
+    content = {'page.json': b''}
+    if runtime:
+        about['runtime'] = './'
+        content |= {name: Path(runtime, name).read_bytes() for name in _RUNTIME}
     files = {name: f'{number}-{file_name(name)}.onnx' for number, name in enumerate(models, 1)}
     graphs = _page_graphs({files[name]: model for name, model in models.items()}, words)
     sizes = {file: len(graph) for file, graph in graphs.items()}
-    page = json.dumps({'classes': files, 'bytes': sizes}).encode()
-    content = {'page.json': page} | graphs
+    about |= {'classes': files, 'bytes': sizes}
+    content |= {'page.json': json.dumps(about).encode()} | graphs
     for kind in ('page', 'explorer'):
         for path in (DATA/kind).iterdir():
             content[path.name] = path.read_bytes()
@@ -365,11 +373,13 @@ def export_page(
     models:Mapping[str, 'Model'], # by name, each as `export_tagger` takes it, of one CLIP
     folder:str|Path, # to write: index.html, and what it needs
     words:bool=False, # visitors may type names, too: for CLIPs with OpenAI's tokenizer
+    runtime:str|Path|None=None, # folder `dist` of npm's onnxruntime-web, to copy it; None: its CDN
 )->None:
     """Write a page that tags images in the browser, whole or not at all, over an older one, too.
-    Raises as `export_tagger`, and `ValueError` rather than replace a file of anything else."""
+    Raises as `export_tagger`, `FileNotFoundError` for a runtime that is not there, and `ValueError`
+    rather than replace a file of anything else."""
     folder = Path(folder)
-    files = _page_files(models, words)
+    files = _page_files(models, words, runtime)
     present = [name for name in files if (folder/name).exists()]
     if present and not (folder/'clip-tower.onnx').exists():
         raise ValueError(f'{folder} has an own {present[0]}: name another folder for the page')

@@ -129,13 +129,13 @@ def _why_unreadable(image)->str: # of any form that `as_images` takes
 def _tag_text(
     tag:Tag,
     scores:bool,
-    probabilities:dict[str, float], # by class; {}: unknown
+    probabilities:dict[str, float], # by class, of those that have one
 )->str:
     "A tag in words, such as 'not cat 0.121 (3% likely)'."
     text = tag.label if tag.present else f'not {tag.label}'
     if scores:
         text += f' {tag.score:.3f}'
-    if scores and probabilities:
+    if scores and tag.label in probabilities:
         text += f' ({probabilities[tag.label]:.0%} likely)'
     return text
 
@@ -159,11 +159,14 @@ class TaggedImages:
         return [escape_control(name) for name in self.model.classes.natural]
 
     def _probabilities(self, i:int)->dict[str, float]: # by class
-        "Of image i; {} if it could not be read, or the model was not calibrated."
+        "Of image i, where it could be read and calibration knows the class."
         calibration = self.model.thresholds
         if calibration is None or not self.tags[i]: return {}
+        known = {}
         probabilities = calibration.probabilities(self.scores[i]).round(4).tolist()
-        return dict(zip(self._labels(), probabilities))
+        for label, probability in zip(self._labels(), probabilities):
+            if not np.isnan(probability): known[label] = probability
+        return known
 
     def rows(self, top:int|None=None)->Iterator[tuple]: # name, tags, error, probabilities by class
         "The present classes of each image, or its `top` most confident ones, present or not."

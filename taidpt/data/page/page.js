@@ -264,13 +264,19 @@ async function start(root) {
     message.setAttribute('role', wrong ? 'alert' : 'status');
   };
 
-  // A bar while files come
+  // A bar while files come, until it ends: after an error, others may still be on their way
   function counter() {
-    let done = 0, all = 0;
-    return (more, size) => {
+    let done = 0, all = 0, ended = false;
+    const told = (more, size) => {
+      if (ended) return;
       Object.assign(bar, {hidden: false, max: all += size, value: done += more});
       say(`Fetching the model: ${(done / 1e6).toFixed(1)} of ${MB(all)}`);
     };
+    const end = () => {
+      ended = true;
+      bar.hidden = true;
+    };
+    return [told, end];
   }
 
   // One thing after the other; an error becomes a message
@@ -278,9 +284,10 @@ async function start(root) {
   const asked = act => queue = queue.then(async () => {
     say('Working …');
     root.setAttribute('aria-busy', true);
-    try { await act(counter()); say(''); }
+    const [told, end] = counter();
+    try { await act(told); say(''); }
     catch (e) { say(e.message, true); }
-    bar.hidden = true;
+    end();
     root.setAttribute('aria-busy', false);
   });
 
