@@ -1,4 +1,4 @@
-"""Models of the table on nbs/encoders/which.ipynb: images a second beside RN50, on this machine.
+"""Models of nbs/tutorials/bring_your_clip.ipynb's table: images a second beside RN50, here.
 
     python benchmarks/which.py [rounds] [images]
 

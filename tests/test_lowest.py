@@ -103,13 +103,14 @@ def imported(path: Path) -> set[str]:
 
 
 def test_what_is_imported_is_required():
-    "Nothing is here only because another package happens to bring it"
+    "Nothing is here only because another package brings it, and nobody installs it for nothing"
     names = set()
     for path in (ROOT/'taidpt').rglob('*.py'): names |= imported(path)
     others = names - sys.stdlib_module_names - {'taidpt'}
     needed = {MODULES.get(name, name) for name in others}
     of_users = [name for name in groups() if not name.startswith(('dev_', 'docs_'))]
     assert needed <= {re.sub(r'\[.*', '', need.name) for need in promised(*of_users)}
+    assert {need.name for need in promised('requirements')} <= needed
 
 
 def test_what_only_the_app_needs_is_its_extra():

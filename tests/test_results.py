@@ -30,6 +30,16 @@ def test_a_row_that_differs_is_an_error(study, monkeypatch, capsys):
     assert 'DIFFER' in capsys.readouterr().out
 
 
+def test_a_cell_of_the_readme_that_differs_is_an_error(study, monkeypatch, tmp_path, capsys):
+    text = results.README_FILE.read_text(encoding='utf-8')
+    other = tmp_path/'README.md'
+    other.write_text(text.replace('| 44.1 |', '| 44.3 |'), encoding='utf-8')
+    assert other.read_text(encoding='utf-8') != text
+    monkeypatch.setattr(results, 'README_FILE', other)
+    assert not results.readme_rows(study, ['zero-shot CLIP'])
+    assert 'DIFFER' in capsys.readouterr().out
+
+
 def test_words_of_the_verdicts():
     "Each is one of five, and where there is a mean, the table says what the test could have seen"
     words = {'holds', 'does not hold', 'underpowered', 'tuned only', 'not run'}
