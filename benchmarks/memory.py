@@ -45,8 +45,8 @@ def write_store(path: Path, captions: int) -> dict:
         features = dict(global_=block[:len(counts)], local=words, lengths=counts)
         return {name: torch.from_numpy(x) for name, x in features.items()}
 
-    metadata = dict(kind="sentences")
-    stored_features(path, metadata, range(captions), 4096, str, encode, progress=False)
+    keys = [str(row) for row in range(captions)]
+    stored_features(path, dict(kind="rows"), range(captions), 4096, keys, encode, progress=False)
     return dict(
         captions=captions, tokens_a_caption=float(lengths.mean()),
         bytes_on_disk=sum(part.stat().st_size for part in path.iterdir()),

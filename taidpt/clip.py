@@ -8,14 +8,14 @@ __all__ = ['reference_photos', 'FrozenCLIP', 'load_clip']
 # %% ../nbs/02_clip.ipynb #483db389
 import re
 from collections.abc import Callable, Sequence
-from functools import lru_cache, partial
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from .encoders.image_tower import image_features, tower_for, with_patch_features
+from .encoders.image_tower import (
+    image_features, tower_family, tower_for, with_patch_features)
 from .encoders.openclip import Prepared, build_clip, find_clip, preprocessing
 from .encoders.openvino import OpenVINOTower
 from .encoders.store import to_device
@@ -30,6 +30,13 @@ def reference_photos() -> list[Path]:
 
 # %% ../nbs/02_clip.ipynb #cl-frozen
 #| code-fold: true
+_PROBE = "Déjà vu: 3 Dogs' naïve café, in 東京 — 50% OFF!  e-mail @home #1; an axolotl's zzyzx 🐕"
+
+def _state_of(module:nn.Module) -> list[tuple[int, int]]: # address and changes of each weight
+    "What differs after a change of weights, by PyTorch's own count."
+    weights = [*module.parameters(), *module.buffers()]
+    return [(w.data_ptr(), 0 if w.is_inference() else w._version) for w in weights]
+
 class FrozenCLIP:
     "A frozen open_clip model, with the features of Eq. 4."
     def __init__(self,
@@ -42,6 +49,7 @@ class FrozenCLIP:
         prepared:Prepared|None=None, # how `preprocess` was made; None: in a way of your own
         origin:str='', # whose weights these are, e.g. 'RN50/openai'
     ):
+        self.tower_family = tower_family(model.visual)          # raises before anything is learned
         self.model = model.eval().requires_grad_(False)
         self.text_tower = TextTower(model, tokenizer)
         self.text = self.text_tower.text                        # open_clip's
@@ -56,11 +64,17 @@ class FrozenCLIP:
         self.causal = self.text_tower.causal
         self.width, self.dim = self.text_tower.width, self.text_tower.dim   # W; D
         self.context_length = len(self.text_tower.blank)        # tokens of a sentence
-        self.logit_scale = model.logit_scale.exp().item()       # e.g. 100
-        self._block = prompt_block
-        self._rows = None, None                                 # kept: tokens of prompts
-        self._tower_for = lru_cache(1)(partial(tower_for, model.visual))    # a size -> a tower
-        self._fingerprint = None                                # kept, when first needed
+        self.logit_scale = model.logit_scale.exp().item()       # e.g. 100; read once
+        self._block = prompt_block                              # or compiled
+        self._rows = {}             # kept: names, M and device -> tokens of prompts
+        self._tower = None, None    # kept: the image tower's state and a size; the tower for it
+        self._fingerprint = None, ''        # kept: the state of the weights; their hash
+
+    def __getstate__(self) -> dict:
+        "What copies and pickles get: nothing that was computed, as their weights may change."
+        computed = {
+            '_block': prompt_block, '_rows': {}, '_tower': (None, None), '_fingerprint': (None, '')}
+        return self.__dict__ | computed
 
     @property
     def device(self) -> torch.device:
@@ -128,10 +142,20 @@ class FrozenCLIP:
         if self.tower:
             f, F_ = self.tower(pixels, forms)
         else:
-            visual = self._tower_for(tuple(pixels.shape[-2:]))
-            f, F_ = image_features(visual, pixels, forms)
+            tower = self._tower_for(tuple(pixels.shape[-2:]))
+            f, F_ = image_features(tower, pixels, forms)
         if not several: f = f[:, 0]
         return f, F_
+
+    def _tower_for(self, size:tuple[int, int]) -> nn.Module: # height, width of images
+        "The image tower for a size, kept until another is needed."
+        visual = self.model.visual
+        needed = visual, size, _state_of(visual)
+        kept, tower = self._tower
+        if kept != needed:
+            tower = tower_for(visual, size)
+            self._tower = needed, tower
+        return tower
 
     def encode_image(self,
         pixels:Tensor, # as in `encode_maps`
@@ -144,16 +168,17 @@ class FrozenCLIP:
     def prompt_rows(self,
         classnames:Sequence[str], # C names
         n_ctx:int, # M, the vectors before the name
-    ) -> PromptRows: # kept, as each training step needs the same
-        "Tokens after the context in each prompt; `ValueError` names an empty or too long class."
-        wanted = tuple(classnames), n_ctx, self.device
-        kept, rows = self._rows
-        if kept != wanted:
+    ) -> list[PromptRows]: # of at most 500 classes each; kept, as each training step needs them
+        "The tokens of prompts; `ValueError` names an empty or too long class."
+        needed = tuple(classnames), n_ctx, self.device
+        parts = self._rows.get(needed)
+        if parts is None:
             rows = PromptRows.lay_out(
                 classnames, self.text_tower, self.tokenizer, self.eot_positions, n_ctx)
-            rows = PromptRows(*(t.to(self.device) for t in rows))
-            self._rows = wanted, rows
-        return rows
+            parts = [part.to(self.device) for part in rows.split(500)]
+            latest = list(self._rows.items())[-7:]              # of other models
+            self._rows = dict([*latest, (needed, parts)])       # anew: threads read the old one
+        return parts
 
     def encode_prompts(self,
         context:Tensor, # M × W, shared by all classes; C × M × W, one for each; or several of them
@@ -162,38 +187,44 @@ class FrozenCLIP:
         "Class embeddings of 'SOT, context, name, ., EOT' (Eq. 1, 3), differentiable in `context`."
         contexts = context
         while contexts.ndim < 4: contexts = contexts[None]      # to B × C × M × W
-        E = self._encode_prompts(contexts, classnames)
+        parts = self.prompt_rows(classnames, contexts.shape[2])
+        if len(parts) == 1:
+            E = self._encode_prompts(contexts, parts[0])
+        else:                   # gradients compute each part again, to save memory
+            is_shared = contexts.shape[1] == 1
+            contexts_of_parts = [contexts]*len(parts) if is_shared else contexts.split(500, 1)
+            E = torch.cat([
+                checkpoint(self._encode_prompts, contexts_of_part, rows, use_reentrant=False)
+                for contexts_of_part, rows in zip(contexts_of_parts, parts)], 1)
         return E if context.ndim == 4 else E[0]
 
-    def _encode_prompts(self, contexts:Tensor, names:Sequence[str]) -> Tensor: # B × 1 or C × M × W
-        "B × C × D; for many classes, gradients compute 500 at a time again, to save memory."
-        shared = contexts.shape[1] == 1
-        if len(names) > 500:
-            parts = []
-            for start in range(0, len(names), 500):
-                names_of_part = names[start:start + 500]
-                contexts_of_part = contexts if shared else contexts[:, start:start + 500]
-                parts.append(checkpoint(
-                    self._encode_prompts, contexts_of_part, names_of_part, use_reentrant=False))
-            return torch.cat(parts, 1)
-        rows = self.prompt_rows(names, contexts.shape[2])
-        if self.causal and shared:
+    def _encode_prompts(self, contexts:Tensor, rows:PromptRows) -> Tensor: # B × 1 or C × M × W
+        "B × C × D"
+        if self.causal and contexts.shape[1] == 1:
             return encode_shared_prefix(self.text, contexts[:, 0], rows, self._block)
-        per_class = contexts.expand(-1, len(names), -1, -1)
+        per_class = contexts.expand(-1, len(rows.tokens), -1, -1)
         E = [self.text_tower.features(rows.tokens, vectors)[0] for vectors in per_class]
         return torch.stack(E)
 
     def fingerprint(self) -> str: # 16 hexadecimal digits
         "A hash of the weights and of the kind of GELU, which determine the features."
-        if self._fingerprint is None:
+        state = _state_of(self.model)
+        kept, fingerprint = self._fingerprint
+        if kept != state:
             parts = []
             for name, weight in sorted(self.model.state_dict().items()):
                 parts.append(name.encode())
                 parts.append(weight.cpu().flatten().view(torch.uint8).numpy())
             kinds = {type(m).__name__ for m in self.model.modules()}
             if 'QuickGELU' in kinds: parts.append(b'QuickGELU')
-            self._fingerprint = digest(parts)
-        return self._fingerprint
+            fingerprint = digest(parts)
+            self._fingerprint = state, fingerprint
+        return fingerprint
+
+    def tokenizer_fingerprint(self) -> str: # 16 hexadecimal digits
+        "A hash of the tokens of a text with capitals, accents, digits, signs and rare words."
+        tokens = self.tokenize([_PROBE]).long().cpu()
+        return digest([tokens.numpy()])
 
     def preparation(self) -> str: # in words
         "How images are prepared: the transform, and the way of dense features."
@@ -207,9 +238,10 @@ class FrozenCLIP:
     ) -> dict[str, str]:
         "All that determines features, as a `FeatureStore` records it."
         recipe = {'kind': kind, 'weights': self.fingerprint()}
-        if kind == 'sentences': return recipe
+        if kind == 'sentences':
+            return recipe | {'tokenizer': self.tokenizer_fingerprint()}
         forms = pos_embed if isinstance(pos_embed, tuple) else (pos_embed,)
-        is_resnet = type(self.model.visual).__name__ == 'ModifiedResNet'
+        is_resnet = self.tower_family == 'ModifiedResNet'
         names = ('plain', 'positional') if is_resnet else ('any', 'any')
         return recipe | {
             'form': ','.join(names[positional] for positional in forms),
@@ -222,7 +254,7 @@ class FrozenCLIP:
         return self
 
     def __sklearn_clone__(self):
-        return self            # it never changes
+        return self            # `fit` never changes it
 
 # %% ../nbs/02_clip.ipynb #c733bcc2
 def load_clip(

@@ -10,6 +10,7 @@ from taidpt.all import (
     CoOp, DualCoOp, LabeledTexts, Rescored, TaIDPT, TextConcepts, TextLinear, TipAdapter,
     ZeroShotCLIP, bundled_photos, calibrate, encode_images, encode_texts, load_clip, load_model)
 from taidpt.encode import reference_features
+from taidpt.encoders.store import FeatureStore, StoredRows
 from taidpt.ensemble import ensemble_scores, search_weight
 from taidpt.predict import predict_together
 
@@ -204,6 +205,25 @@ def test_a_step_waits_for_nothing(loss, on):
     waits(3)                                    # class names are laid out once
     # of a batch: u, U and mask; of each branch: where positives are, and negatives
     assert beyond(waits(2), waits(3)) == {'copy to the device': 7}
+
+
+def test_a_store_on_disk_goes_to_a_device_part_by_part(tmp_path):
+    "So that the CPU never holds all its rows at once"
+    parts = [torch.randn(n, 4).half() for n in (3, 1, 2)]
+    with counting() as copies: moved = StoredRows(parts).to('second')
+    assert copies == {'copy to the device': 3}
+    assert torch.equal(moved.cpu(), torch.cat(parts))
+
+
+def test_memory_that_pytorch_keeps_is_free(monkeypatch):
+    "On CUDA: what another run has freed there is room for the next"
+    figures = {'mem_get_info': (100, 1000), 'memory_reserved': 300, 'memory_allocated': 50}
+    for name, figure in figures.items():
+        monkeypatch.setattr(torch.cuda, name, lambda device, figure=figure: figure)
+    monkeypatch.setattr(FeatureStore, 'to', lambda store, device: 'moved')
+    for size, moved in (170, True), (180, False):           # 350 are free
+        store = FeatureStore(torch.zeros(size, dtype=torch.int8), torch.zeros(0), torch.zeros(1))
+        assert (store.to_gpu_if_fits(torch.device('cuda')) == 'moved') == moved
 
 
 def test_a_batch_of_images_waits_for_its_results():

@@ -68,7 +68,7 @@ def text_loss(contexts, clip, golden):
 
 def test_tokens(clip, golden):
     assert torch.equal(clip.tokenize(golden["captions"]), golden["caption_tokens"])
-    rows = clip.prompt_rows(golden["classnames"], 16)
+    [rows] = clip.prompt_rows(golden["classnames"], 16)
     ids = rows.tokens[:, 17:]
     suffixes = golden["prompt_tokens"][:, 17:]  # after SOT and the context
     assert torch.equal(ids, suffixes[:, : ids.shape[1]]) and not suffixes[:, ids.shape[1] :].any()

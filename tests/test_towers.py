@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from safetensors.torch import save_file
 
-from taidpt.all import TaIDPT, load_clip
+from taidpt.all import FrozenCLIP, TaIDPT, load_clip
 from taidpt.encoders.image_tower import image_features
 
 NUMBERS = {
@@ -228,6 +228,46 @@ def test_a_vit_of_one_block():
     visual = open_clip.model.CLIP(32, vision, text).visual
     with pytest.raises(TypeError, match='no dense features'):
         image_features(visual, torch.zeros(1, 3, 32, 32))
+
+
+@pytest.mark.parametrize('pool', ['abs_attn', 'rot_attn'])
+def test_a_tower_without_dense_features(pool):
+    "Is an error when the CLIP is made, not at the first photo after learning"
+    vision = dict(timm_model_name='resnet18', timm_pool=pool, timm_proj='', image_size=64)
+    model = open_clip.model.CLIP(32, vision, dict(width=32, heads=2, layers=1))
+    with pytest.raises(TypeError, match='no dense features'): FrozenCLIP(model, TOKENIZER())
+
+
+def test_names_are_tokenised_once():
+    "More than 500, by any step, beside names of another model; results are those of parts by hand"
+    torch.manual_seed(0)
+    vision = dict(layers=[1]*4, width=16, image_size=64)
+    model = open_clip.model.CLIP(32, vision, dict(width=64, heads=2, layers=2))
+    tokenize, calls = TOKENIZER(), []
+
+    def counted(texts):
+        calls.append(len(texts))
+        return tokenize(texts)
+
+    clip = FrozenCLIP(model, counted)
+    names = [f'thing {"of a kind "*(i % 3)}{i}' for i in range(1001)]
+    calls.clear()
+    per_class = torch.randn(2, 1001, 4, clip.width).mul(.02).requires_grad_()
+    shared = torch.randn(2, 1, 4, clip.width).mul(.02).requires_grad_()
+    ways = [(contexts, clip.encode_prompts(contexts, names)) for contexts in (per_class, shared)]
+    for _ in range(2):
+        clip.encode_prompts(shared, ['cat', 'dog']).sum().backward()
+        clip.encode_prompts(shared, names).sum().backward()
+    assert calls == [1001, 2]
+
+    for contexts, E in ways:
+        parts = []
+        for part in slice(0, 500), slice(500, 1000), slice(1000, 1001):
+            contexts_of_part = contexts if contexts is shared else contexts[:, part]
+            parts.append(clip.encode_prompts(contexts_of_part, names[part]))
+        by_hand = torch.cat(parts, 1)
+        same(E, by_hand)
+        same(*(torch.autograd.grad(x.sin().sum(), contexts)[0] for x in (E, by_hand)))
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['FORMATS', 'IMAGE_ENDINGS', 'AnyImage', 'BATCH_ON_CPU', 'UnreadableImage', 'as_images', 'open_rgb', 'limit_megapixels',
-           'Preprocess', 'image_identity', 'read_pixels', 'model_view', 'in_batches']
+           'Preprocess', 'image_identity', 'image_content', 'read_pixels', 'model_view', 'in_batches']
 
 # %% ../../nbs/encoders/images.ipynb #55bcd4d7
 import io, os, re, warnings
@@ -235,6 +235,12 @@ def image_identity(image) -> str: # in any form
     else:
         pixels = np.asarray(open_rgb(image))
     return f'{pixels.shape} {digest([np.ascontiguousarray(pixels)])}'
+
+def image_content(image) -> str: # in any form
+    "A hash of an image's content, as of a file's bytes; its key if the file cannot be read."
+    with suppress(OSError, ValueError):
+        if isinstance(image, (str, Path)): image = Path(image).read_bytes()
+    return image_identity(image)
 
 # %% ../../nbs/encoders/images.ipynb #9dc3617b
 def read_pixels(

@@ -63,8 +63,12 @@ class StoredRows:
         return selected
 
     def to(self, device:str|torch.device) -> Tensor: # all rows
-        "The rows in memory, on a device."
-        return torch.cat(self.parts).to(device)
+        "The rows in memory, on a device; they go there part by part."
+        shape = len(self), self.parts[0].shape[1]
+        rows = torch.empty(shape, dtype=self.parts[0].dtype, device=device)
+        for own_rows, part in zip(rows.split([len(part) for part in self.parts]), self.parts):
+            own_rows.copy_(part)
+        return rows
 
 # %% ../../nbs/encoders/store.ipynb #06474c66
 @dataclass(eq=False, repr=False)
@@ -78,6 +82,7 @@ class FeatureStore:
     preparation:str='' # of images: `FrozenCLIP.preparation`
     form:str='' # of f: 'plain', 'positional', 'any', or several with commas between
     precision:str='' # of images: engine and precision
+    tokenizer:str='' # of sentences: `FrozenCLIP.tokenizer_fingerprint`; '': unknown
     checksums:Tensor|None=None # N, of the sentences; None: unknown
 
     def __len__(self): return len(self.global_)
@@ -153,18 +158,24 @@ class FeatureStore:
         "The features on a GPU, if they fit in half of its free memory; otherwise as they are."
         if device.type != 'cuda': return self
         free, _ = torch.cuda.mem_get_info(device)
+        free += torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
         return self.to(device) if self.nbytes < free / 2 else self
 
     @staticmethod
     def load(path:str|Path) -> 'FeatureStore': # a folder that `encode_…` wrote
         "Features from disk, with their items elsewhere. `ValueError` for parts of different runs."
         parts, records = [], []
+        count = 0
         for file in sorted(Path(path).glob('*.safetensors')):
             part, record = load_tensors(file)
+            start = record.pop('start', count)      # earlier versions did not record it
+            if start != count:
+                raise ValueError(f'{path} holds parts of several runs, or not in their order: '
+                                 f'{file.name} has the items from {start} on')
             del record['items']                     # each part has its own
             parts.append(part)
             records.append(record)
-        count = sum(len(part['lengths']) for part in parts)
+            count += len(part['lengths'])
         of_one_run = all(record == records[0] for record in records)
         if not parts or not of_one_run or count != records[0]['of']:
             raise ValueError(f'{path} holds parts of several runs, or of one that was stopped')
@@ -199,7 +210,7 @@ def stored_features(
     metadata:dict[str, str], # kind, weights and all else that the features depend on
     items:Sequence, # N sentences or images
     size:int, # items in a part
-    identity:Callable, # item -> text that tells it from others
+    keys:Sequence[str], # N texts that tell items apart; not needed without a path
     encode:Callable, # items of a part and a bar -> tensors: global_, local, lengths
     progress:bool=True, # a bar
 ) -> FeatureStore:
@@ -208,9 +219,8 @@ def stored_features(
     def make(items):
         tensors = encode(items, bar)
         if kind == 'sentences':
-            tensors['checksums'] = _checksums(map(identity, items))
+            tensors['checksums'] = _checksums(items)
         return tensors
-    keys = [identity(item) for item in items] if path else []
     run = digest(keys)
     parts = []
     with progress_bar(None, f'encoding {kind}', progress, total=len(items)) as bar:
@@ -219,7 +229,7 @@ def stored_features(
             file = None
             if path: file = Path(path)/f'{start:09}.safetensors'
             key = digest(keys[start:start + size])
-            record = metadata | {'items': key, 'of': len(items), 'run': run}
+            record = metadata | {'items': key, 'start': start, 'of': len(items), 'run': run}
             part = cached_tensors(file, record, partial(make, items_of_part))
             if path: part, _ = load_tensors(file)       # mapped into memory, not read
             parts.append(part)

@@ -135,6 +135,21 @@ class PromptRows(NamedTuple):
         at = is_real.flatten().cumsum(0).view_as(is_real) - 1
         return PromptRows(torch.cat([start, words, names], 1), real, at)
 
+    def split(self, size:int) -> list['PromptRows']: # on the CPU; at most so many classes each
+        "The tokens of some classes each, in order."
+        parts = []
+        S = self.at.shape[1]
+        for tokens, at, first_class in zip(
+                self.tokens.split(size), self.at.split(size), range(0, len(self.at), size)):
+            first, last = at[0, 0], at[-1, -1]              # of their tokens
+            real = self.real[first:last + 1] - first_class*S
+            parts.append(PromptRows(tokens, real, at - first))
+        return parts
+
+    def to(self, device:str|torch.device) -> 'PromptRows':
+        "The tokens on a device."
+        return PromptRows(*[tensor.to(device) for tensor in self])
+
 
 # %% ../../nbs/encoders/text_tower.ipynb #dc944166
 def _by_head(qkv:Tensor, heads:int) -> Tensor: # … × J × 3W -> 3 × … × heads × J × d

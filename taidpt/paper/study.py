@@ -96,7 +96,7 @@ class Study:
         clip = clip or self.clip
         forms = (False, True)
         recipe = str(clip.feature_recipe(pos_embed=forms))
-        name = digest([recipe, *map(image_identity, images.images)])
+        name = digest([recipe, *(image.name for image in images.images)])
         path = self.folder/f'features/images-{name}'
         return encode_images(clip, images.images, path, on_error, forms, self.progress)
 
