@@ -19,12 +19,13 @@ STUDIES ?= what_matters table1 pictures rank_pictures family report
 LOWEST        ?= .venv-lowest
 LOWEST_PYTHON ?= 3.10
 
-.PHONY: help demo results studies test test-gpu test-docs test-lowest audit bench docs slides readme wheel clean
+.PHONY: help demo results studies test test-device test-docs test-lowest audit bench docs slides readme wheel clean
 
 help:
 	@echo "make demo       learn prompts from the bundled captions, tag the bundled photos, write report.html"
 	@echo "make test       run the notebooks and every other test"
-	@echo "make test-gpu   run what is for a GPU on one, in each precision"
+	@echo "make test-device  run the numbered pages on a second device that the CPU plays, also in half precision"
+	@echo "make   run what is for a GPU on one, in each precision"
 	@echo "make test-docs  test the site and the Explorer in a browser; apt-get installs Chromium if there is none"
 	@echo "make test-lowest  run the quick tests with the lowest versions that settings.ini allows"
 	@echo "make results    compute README's Results and the report's verdicts anew, offline: minutes; FULL=1 for all seeds"
@@ -44,13 +45,13 @@ demo: $(VENV)/.installed
 test: $(VENV)/.dev
 	$(QUICKLY) $(BIN)/python -m pytest -n $(WORKERS) --durations=12 tests
 
-# Cells flagged `cuda` in float32, with TF32 and without, bfloat16 and float16. `make test` runs them
-# in float32, without a GPU on a device that the CPU plays: tests/fake_device.py
-test-gpu: $(VENV)/.dev
-	@$(BIN)/python -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' || \
-	    echo "There is no CUDA device here: the CPU plays one (tests/fake_device.py)"
-	TAIDPT_GPU=1 TAIDPT_DEVICE=1 $(QUICKLY) $(BIN)/python -m pytest -n $(WORKERS) --durations=12 \
-	    tests/test_gpu.py tests/test_device.py
+# The numbered pages with a second device as the default, which the CPU plays, and those that compute
+# with a CLIP once more in half precision there
+test-device: $(VENV)/.dev
+	OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(BIN)/python tests/second_device.py \
+	    --path nbs --file_re '^[01][0-9]_' --n_workers $(WORKERS) --timing
+	OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(BIN)/python tests/second_device.py bfloat16 \
+	    --path nbs --file_re '^0[2-689]_' --n_workers $(WORKERS) --timing
 
 # In `make test`, too, where there is a Chromium. Screenshots: tests/artifacts
 test-docs: $(VENV)/.dev

@@ -86,54 +86,16 @@ def alone(log, function, *args):
     os._exit(status)
 
 
-def run_page(path, precision='float32', tf32=False) -> bool:
-    """Whether a cell of a notebook fails, run from top to bottom; cells flagged `cuda` on a GPU, or
-    on the second device, where a CLIP has the precision that is asked for"""
-    from matplotlib import pyplot
-    from matplotlib_inline.config import InlineBackend
+def run_page(path) -> bool:
+    "Whether a cell of a notebook fails, run from top to bottom; a page of nbs/paper as a slice"
     from nbdev.config import get_config
     from nbdev.test import test_nb
-    # else each figure is drawn again to cut off its margins, and once more after its cell
-    InlineBackend.instance().print_figure_kwargs = {'bbox_inches': None}
-    pyplot.install_repl_displayhook = lambda: None
-    # of a slice, 8 of the 80 templates
     if path.parent.name == 'paper':
         from taidpt import texts
         texts.TEMPLATES = texts.TEMPLATES[:8]
-    # the pages on encoding encode all that they show
-    page = path.relative_to(ROOT).as_posix()
-    if not re.search('02_|encode', page): keep_features(pytest.MonkeyPatch())
-    flags = []
-    if '#| cuda' in path.read_text(encoding='utf-8') and another_device(tf32):
-        compute_in(precision)
-        flags = ['cuda']
-    skipped = get_config().tst_flags.split()
-    success, _ = test_nb(path, skip_flags=skipped, force_flags=flags, basepath=ROOT)
+        keep_features(pytest.MonkeyPatch())
+    success, _ = test_nb(path, skip_flags=get_config().tst_flags.split(), basepath=ROOT)
     return not success
-
-
-def another_device(tf32: bool) -> bool:
-    "Whether `torch.accelerator` finds a device for the cells flagged `cuda`"
-    import fake_device
-    import torch
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
-    if torch.cuda.is_available(): return True
-    if fake_device.set_up: fake_device.install()
-    else: print(f'Cells flagged cuda are left out: {fake_device.TOO_OLD}')
-    return bool(fake_device.set_up)
-
-
-def compute_in(precision: str):
-    "Let each CLIP that is loaded off the CPU have a precision, unless another is asked for"
-    import torch
-    from taidpt import clip
-    build = clip.build_clip
-
-    def build_clip(source, device='cpu', asked='float32', *options):
-        if torch.device(device).type != 'cpu' and asked == 'float32': asked = precision
-        return build(source, device, asked, *options)
-
-    clip.build_clip = build_clip
 
 
 def recalled(recipe, contents: list[bytes], encode):

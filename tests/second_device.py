@@ -22,6 +22,7 @@ def load_in(precision: str):
     openclip.build_clip = build_clip
 
 
+if fake_device.set_up is None: sys.exit(print(f'Skipped: {fake_device.TOO_OLD}'))
 fake_device.install()
 if not sys.argv[1].startswith('-'): load_in(sys.argv.pop(1))
 nbdev_test()

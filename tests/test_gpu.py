@@ -1,18 +1,10 @@
-"""What is for a GPU: benchmarks/gpu.py in small, and cells flagged `cuda` in each precision.
-
-`make test` runs those cells on a GPU or the second device in float32; `make test-gpu` runs all."""
+"""What is for a GPU: benchmarks/gpu.py in small, and tests on a second device."""
 import importlib
 import os
 import re
 
 import pytest
-import torch
-from conftest import ROOT, forked, run_page
-
-FLAGGED = [path.relative_to(ROOT/'nbs').as_posix() for path in sorted((ROOT/'nbs').rglob('*.ipynb'))
-           if '#| cuda' in path.read_text(encoding='utf-8')]
-only_test_gpu = pytest.mark.skipif('TAIDPT_GPU' not in os.environ, reason='make test-gpu runs it')
-needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason='there is no CUDA device')
+from conftest import ROOT, forked
 
 
 def test_small(monkeypatch, capsys):
@@ -27,17 +19,6 @@ def test_small(monkeypatch, capsys):
         line = rf'{name}: .* encode {sentences} sentences, .* 2 epochs .*8 images scored'
         assert re.search(line, printed)
     assert (ROOT/'benchmarks/results.json').read_bytes() == before
-
-
-@only_test_gpu
-@pytest.mark.parametrize('precision, tf32', [
-    ('float32', False), pytest.param('float32', True, marks=needs_cuda), ('bfloat16', False),
-    ('float16', False)])
-@pytest.mark.parametrize('name', FLAGGED)
-def test_flagged_cells(name, precision, tf32, tmp_path):
-    "On a card, or on the second device, which has no TF32"
-    path = ROOT/'nbs'/name
-    assert forked(run_page, path, precision, tf32, log=tmp_path/'log.txt') == 0
 
 
 def on_second_device() -> int:
