@@ -451,7 +451,7 @@ def _export(
     what:Annotated[str, Argument(metavar='MODEL', help=_MODEL)]='',
     out:Annotated[Path|None, Option(metavar='FILE', help='The file to write: .onnx.')]=None,
     page:Annotated[Path|None, Option(metavar='FOLDER', help=(
-        'A page that tags in browsers. They fetch ONNX Runtime from cdn.jsdelivr.net, unless '
+        'A page that tags in browsers; it fetches ONNX Runtime from cdn.jsdelivr.net, unless '
         '--runtime copies it.'))]=None,
     runtime:Annotated[Path|None, Option(metavar='DIR', exists=True, help=(
         "With --page: the folder dist of npm's onnxruntime-web 1.30.0, to copy it into the page."
