@@ -452,8 +452,8 @@ def slow_page(tmp_path):
     after an event"""
     pytest.importorskip('onnx')
     export_page({'two': ZeroShotCLIP(load_clip(), ['cat', 'dog'])}, tmp_path)
-    about = json.loads((tmp_path/'page.json').read_text())
-    (tmp_path/'page.json').write_text(json.dumps(about | {'runtime': 'http://127.0.0.1:1/'}))
+    page = json.loads((tmp_path/'page.json').read_text())
+    (tmp_path/'page.json').write_text(json.dumps(page | {'runtime': 'http://127.0.0.1:1/'}))
     goes_on = threading.Event()
 
     class HalfFirst(http.server.SimpleHTTPRequestHandler):

@@ -870,8 +870,8 @@ def test_a_class_on_no_photo_has_no_probability(command):
     line = 'evaluate', 'person,bird,axolotl', '--labels', DEMO/'labels.tsv'
     status, out, _ = command(*line, '--calibrate', 'x.safetensors')
     assert status == 0
-    said = 'Thresholds fitted for person; fewer than 5 images of bird (2), axolotl (0)'
-    assert out.splitlines()[-2] == said
+    line_of_classes = 'Thresholds fitted for person; fewer than 5 images of bird (2), axolotl (0)'
+    assert out.splitlines()[-2] == line_of_classes
     tag = 'tag', 'x.safetensors', PHOTOS[0], '--top', 3
     [entry] = json.loads(command(*tag, '--json')[1])
     assert {t['class'] for t in entry['tags'] if 'probability' in t} == {'person', 'bird'}

@@ -104,7 +104,7 @@ def test_thumbnails_of_a_nas_are_no_photos(tmp_path, monkeypatch, place):
 def test_a_photo_of_too_many_pixels_says_what_allows_it(monkeypatch):
     monkeypatch.setattr(Image, 'MAX_IMAGE_PIXELS', 900)
     file = saved(PHOTO, 'PNG')
-    message = r'\(1920 pixels\) exceeds limit of 1800 pixels: .*--max-megapixels N.* allows more\. on'
+    message = r'1920 pixels.* exceeds limit of 1800 pixels: .*--max-megapixels N.* allows more\. on'
     with pytest.raises(UnreadableImage, match=message): read_pixels([file], 0, np.asarray)
     with limit_megapixels(.00384): assert open_rgb(file).size == PHOTO.size
     with pytest.raises(ValueError): open_rgb(file)

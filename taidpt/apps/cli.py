@@ -37,8 +37,8 @@ def _examples(*lines:str)->str:
     "Commands to type, for the end of a command's help."
     return '\n'.join(['\b', 'Examples:', *(f'  {line}' for line in lines)])
 
-_STATUS = ('Exit status: 0 all is done, 1 an error or no image could be read, 2 a wrong command line, '
-           '3 some images could not be read, 130 stopped by Ctrl-C.')
+_STATUS = ('Exit status: 0 all is done, 1 an error or no image could be read, 2 a wrong command '
+           'line, 3 some images could not be read, 130 stopped by Ctrl-C.')
 
 @app.callback(epilog=f"{_STATUS} Start with 'taidpt demo'; 'taidpt COMMAND --help' shows more.")
 def _taidpt(
@@ -450,7 +450,7 @@ def _export(
     what:Annotated[str, Argument(metavar='MODEL', help=_MODEL)]='',
     out:Annotated[Path|None, Option(metavar='FILE', help='The file to write: .onnx.')]=None,
     page:Annotated[Path|None, Option(metavar='FOLDER', help=(
-        'A page that tags in browsers. They fetch ONNX Runtime from cdn.jsdelivr.net, unless '
+        'A page that tags in browsers; it fetches ONNX Runtime from cdn.jsdelivr.net, unless '
         '--runtime copies it.'))]=None,
     runtime:Annotated[Path|None, Option(metavar='DIR', exists=True, help=(
         "With --page: the folder dist of npm's onnxruntime-web 1.30.0, to copy it into the page."
@@ -463,7 +463,8 @@ def _export(
     "Write a one-file tagger that runs without PyTorch, or a page that tags."
     if not (out or page):
         raise ValueError('export needs --out FILE or --page FOLDER')
-    opened = _open(what or model, member, clip=clip, trust=trust, device='cpu')    # as graphs are traced
+    opened = _open(                                     # on the CPU, as graphs are traced
+        what or model, member, clip=clip, trust=trust, device='cpu')
     from taidpt.apps.onnx import export_page, export_tagger
     if page: export_page({opened.classes.name: opened}, page, runtime=runtime)
     if out: export_tagger(opened, out)

@@ -354,19 +354,17 @@ def _page_files(
     models:Mapping[str, 'Model'], words:bool, runtime:str|Path|None, # as in `export_page`
 )->dict[str, bytes]: # name -> content
     "All files of a page, page.json the first. Raises as `export_page`."
-    about = {}
-    content = {'page.json': b''}
-    if runtime:
-        about['runtime'] = './'
-        content |= {name: Path(runtime, name).read_bytes() for name in _RUNTIME}
     files = {name: f'{number}-{file_name(name)}.onnx' for number, name in enumerate(models, 1)}
     graphs = _page_graphs({files[name]: model for name, model in models.items()}, words)
     sizes = {file: len(graph) for file, graph in graphs.items()}
-    about |= {'classes': files, 'bytes': sizes}
-    content |= {'page.json': json.dumps(about).encode()} | graphs
+    page = {'classes': files, 'bytes': sizes}
+    if runtime: page['runtime'] = './'
+    content = {'page.json': json.dumps(page).encode()} | graphs
     for kind in ('page', 'explorer'):
         for path in (DATA/kind).iterdir():
             content[path.name] = path.read_bytes()
+    if runtime:
+        for name in _RUNTIME: content[name] = Path(runtime, name).read_bytes()
     return content
 
 def export_page(
