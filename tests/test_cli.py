@@ -78,7 +78,7 @@ def test_morning(folder, command):
     photos = DEMO/'images'
     files = '--out', 'tags.csv', '--save', 'tagger.safetensors'
     assert command('tag', 'dog,bicycle,fire hydrant', photos, '--scores', *files)[0] == 0
-    head = *tagging._COLUMNS, 'dog', 'bicycle', 'fire hydrant'
+    head = *tagging._COLUMNS, 'score of dog', 'score of bicycle', 'score of fire hydrant'
     assert tuple(pd.read_csv('tags.csv')) == head
 
     text = (DEMO/'labels.tsv').read_text().replace('bicycle', 'bike', 1)        # its own word
@@ -101,8 +101,10 @@ def test_morning(folder, command):
     for row, entry in zip(table.to_dict('records'), entries, strict=True):
         [best] = entry['tags']
         assert row['image'] == entry['image']
-        likely = pytest.approx(row[f'probability of {best["class"]}'], nan_ok=True)
-        assert (best['score'], best.get('probability', np.nan)) == (row[best['class']], likely)
+        name = best['class']
+        assert best['score'] == row[f'score of {name}']
+        likely = pytest.approx(row[f'probability of {name}'], nan_ok=True)
+        assert best.get('probability', np.nan) == likely
     pytest.importorskip('onnx')
     model = folder/'my.safetensors'
     assert command('export', model, '--out', 'my.onnx')[0] == 0

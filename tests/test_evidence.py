@@ -165,7 +165,8 @@ def test_a_clip_with_a_gap(monkeypatch, tmp_path):
     for differences in added:
         assert differences[:, :-2].abs().max() < 1e-3
         assert differences.norm(dim=1).min() > 50
-        assert (differences - differences[0]).abs().max() < 1
+        # the same for all, but for what half precision rounds off
+        assert (differences - differences[0]).norm(dim=1).max() < .05*differences[0].norm()
         directions.append(F.normalize(differences[0], dim=-1))
     assert directions[0] @ directions[1] == pytest.approx(script.COSINE, abs=.01)
 

@@ -206,8 +206,8 @@ def test_scores_are_of_the_code_as_it_is(compared, tmp_path):
     assert learned and len(before) == 4
     assert compared('-', 'one') == (before, False)
     assert stored == {file: file.stat().st_mtime_ns for file in (tmp_path/'one/scores').iterdir()}
-    after, _ = compared('+', 'one')
-    fresh, _ = compared('+', 'fresh')
+    after, _ = compared('1*', 'one')
+    fresh, _ = compared('1*', 'fresh')
     assert after == fresh and not set(after.values()) & set(before.values())
 
 

@@ -1,4 +1,5 @@
 """What people pass, and what it may have meant: files, images with labels, lists, own classes."""
+import linecache
 import sys
 import time
 from functools import cache, partial
@@ -158,9 +159,13 @@ def test_changes_of_the_tutorial(change, tmp_path):
         assert back.tags(seen) == model.tags(seen)
         return model
 
-    namespace = {'clip': clip(), 'classes': photos.classes, 'photos': photos, 'seen': seen}
-    exec(cells['yi-imports'], namespace)
-    exec(cells[f'yi-{change}-1'], namespace | {'learned': learned})
+    namespace = {'clip': clip(), 'classes': photos.classes, 'photos': photos, 'seen': seen,
+                 'learned': learned, '__name__': '__main__'}
+    for cell in 'yi-imports', f'yi-{change}-1':
+        source = cells[cell]
+        # as IPython does, so that a cell has a source
+        linecache.cache[cell] = len(source), None, source.splitlines(True), cell
+        exec(compile(source, cell, 'exec'), namespace)
 
 
 # Settings and data that nothing can be made of: one sentence

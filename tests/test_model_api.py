@@ -355,29 +355,3 @@ def test_maps_of_members_with_different_grids():
     assert alone.shape != other.shape
     halves = torch.nn.functional.avg_pool2d(other, 2)
     torch.testing.assert_close(maps[..., 1:-1, 1:-1], ((alone + halves)/2)[..., 1:-1, 1:-1])
-
-
-def passed(call) -> tuple[int, int]:
-    "How many functions of the package with a name a call passes through, and in how many modules"
-    seen = set()
-    package = str(ROOT/'taidpt')
-
-    def see(frame, event, arg):
-        code = frame.f_code
-        if code.co_filename.startswith(package) and code.co_name[0] != '<':
-            seen.add((code.co_filename, code.co_name, code.co_firstlineno))
-
-    sys.setprofile(see)
-    try: call()
-    finally: sys.setprofile(None)
-    return len(seen), len({file for file, *_ in seen})
-
-
-def test_the_way_through_fit_is_short():
-    "Without the threads that encode images"
-    new = TaIDPT(load_clip(device='cpu'), NAMES, **SMALL)
-    functions, modules = passed(lambda: new.fit(TEXTS, progress=False))
-    assert functions <= 106 and modules <= 17, (functions, modules)
-    photo = few(1)
-    functions, modules = passed(lambda: new.predict(photo, progress=False))
-    assert functions <= 35 and modules <= 9, (functions, modules)

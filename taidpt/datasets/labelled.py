@@ -45,7 +45,7 @@ class LabeledImages:
         if others:
             text += f', {others} others of {len(self.unknown)} classes left out'
         if self.missing:
-            text += f', {len(self.missing):,} more images missing'
+            text += f', {len(self.missing):,} missing'
         return f'LabeledImages({text})'
 
     def __getitem__(self, index:slice|list|Tensor)->'LabeledImages': # or a bool mask
