@@ -49,7 +49,7 @@ test: $(VENV)/.dev
 # with a CLIP once more in half precision there
 test-device: $(VENV)/.dev
 	OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(BIN)/python tests/second_device.py \
-	    --path nbs --file_re '^[01][0-9]_' --n_workers $(WORKERS) --timing
+	    --path nbs --file_re '^([01][0-9]_|tags|store|wrappers)' --n_workers $(WORKERS) --timing
 	OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(BIN)/python tests/second_device.py bfloat16 \
 	    --path nbs --file_re '^0[2-689]_' --n_workers $(WORKERS) --timing
 
