@@ -237,6 +237,8 @@ def test_a_partial_has_a_name(tmp_path):
         clip(), classes=['person', 'car'], limit=99, seeds=[1], only=['zero-shot CLIP'],
         member=[partial(TextLinear, penalty=.1), tiles], out=tmp_path/'r.csv', progress=False)
     assert {'TextLinear(penalty=0.1)', 'tiles'} < {*frame['method']}
+    with pytest.raises(ValueError, match='Tiled wraps a model: name a function'):
+        compare_family(clip(), member=[Tiled])
 
 
 # What takes long on whole data sets

@@ -224,10 +224,12 @@ def _row_name(kind): # a class or a function, or a `partial` of one
     return callable_name(kind).removeprefix(f'{kind.func.__module__}.')
 
 def _members(only, member, baseline): # as in `compare_family`, but not None
-    "Methods by name. `ValueError` for one of yours with the name of another."
+    "Methods by name. `ValueError` for one of yours with another's name, or a wrapper by itself."
     members = {name: FAMILY[name] for name in only}
     for kind in member:
         name = _row_name(kind)
+        if isinstance(kind, type) and issubclass(kind, Wrapper): raise ValueError(
+            f'{name} wraps a model: name a function of a CLIP and classes that makes both')
         if name in FAMILY or name in members:
             raise ValueError(
                 f'{name!r} is already a row of the table: give your method another name')
