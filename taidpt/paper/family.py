@@ -228,7 +228,8 @@ def _members(only, member, baseline): # as in `compare_family`, but not None
     members = {name: FAMILY[name] for name in only}
     for kind in member:
         name = _row_name(kind)
-        if isinstance(kind, type) and issubclass(kind, Wrapper): raise ValueError(
+        is_wrapper = isinstance(kind, type) and issubclass(kind, Wrapper)
+        if is_wrapper: raise ValueError(
             f'{name} wraps a model: name a function of a CLIP and classes that makes both')
         if name in FAMILY or name in members:
             raise ValueError(
