@@ -58,10 +58,10 @@ class PromptLearner(nn.Module):
 
     def with_names(self, classnames:Sequence[str]) -> 'PromptLearner': # n names
         "A copy for other names, on the same parameters, of which no class has its own."
-        twin = copy.copy(self)
-        twin.classnames = list(classnames)
-        twin._kept = None
-        return twin
+        other = copy.copy(self)
+        other.classnames = list(classnames)
+        other._kept = None
+        return other
 
     @torch.no_grad()
     def begin_at(self, text:str) -> None: # of M tokens, such as 'a photo of a'

@@ -3,7 +3,6 @@ import gc
 import importlib.util
 import multiprocessing
 import os
-import re
 import sqlite3
 import subprocess
 import sys
