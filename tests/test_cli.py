@@ -278,8 +278,9 @@ def test_the_status_says_that_some_images_were_not_read(folder, command):
     Path('torn.jpg').write_bytes(b'no image')
     line = 'tag', folder/'my.safetensors', '--on-error', 'skip'
     for more in ((), ('--json',), ('--out', 'tags.csv'), ('--out', 'tags.csv')):
-        status, _, err = command(*line, 'link.jpg', 'torn.jpg', PHOTOS[0], *more)
+        status, out, err = command(*line, 'link.jpg', 'torn.jpg', PHOTOS[0], *more)
         assert status == 3 and '2 of 3 images could not be read' in err
+        assert 'scored again, 2 not read; ' in out or '--out' not in more
         status, _, err = command(*line, 'torn.jpg', *more)
         assert status == 1 and err.endswith('error: no image could be read\n')
     assert command(*line, PHOTOS[0])[0] == 0

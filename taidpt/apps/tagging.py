@@ -292,9 +292,11 @@ class TagTable:
         again = len(self.scored.keys() & self.before)
         new = len(self.scored) - again
         kept = len(self.rows) - len(self.scored)
+        counts = f'{new} new, {kept} kept, {again} scored again'
+        unread = [cells for cells in self.scored.values() if cells['error']]
+        if unread: counts += f', {len(unread)} not read'
         return escape_control(
-            f'{self.path}, rows: {new} new, {kept} kept, {again} scored again; '
-            f'columns: {", ".join(self.columns)}')
+            f'{self.path}, rows: {counts}; columns: {", ".join(self.columns)}')
 
     @contextmanager
     def writing(self)->Iterator[None]:
