@@ -8,7 +8,6 @@ from itertools import cycle, islice
 
 import numpy as np
 import torch
-from IPython.display import Markdown, display
 from taidpt.classes import COCO, VOC2007, ClassSet
 from taidpt.clip import load_clip
 from taidpt.datasets.labelled import LASO_NOVEL, LabeledImages, few_shot
@@ -23,37 +22,24 @@ from taidpt.texts import template_sentences
 from taidpt.training import PUBLISHED
 from taidpt.zeroshot import ZeroShotCLIP
 
-from evidence import SLICE, ScoreFile, StoredStudy, gain, in_half_precision, photos
+from evidence import StoredStudy, gain, photos
 
 warnings.filterwarnings('ignore', '.*labels that are no class')     # of COCO, beside VOC2007's
 
 # The paper's recipe, where the embedded CLIP recommends others: chosen on photos of these pages
 PAPER = {name: getattr(PUBLISHED, name) for name in ('lr', 'epochs', 'warmup_lr', 'scale')}
-if SLICE: PAPER['epochs'] = 2
-
-
-def page_seeds(*seeds: int) -> tuple[int, ...]:
-    "The seeds of a page; of a slice, the first"
-    return seeds[:1] if SLICE else seeds
-
-
-def page_captions() -> list[str]:
-    "The bundled captions; of a slice, the first 1,500"
-    captions = list(bundled_captions())
-    return captions[:1500] if SLICE else captions
-
 
 def miniature(name='coco_dev', min_photos=1, **kwargs) -> StoredStudy:
     "A study on the embedded CLIP and a set of photos without rare classes, in a temporary folder"
     def labelled(data_set): return photos(name, ClassSet.published(data_set), min_photos)
-    return StoredStudy(load_clip(device='cpu'), tempfile.mkdtemp(), photos=labelled, **kwargs)
+    return StoredStudy(load_clip(), tempfile.mkdtemp(), photos=labelled, **kwargs)
 
 
 def quick_prompts(study, classes, limit=3000):
     """TaI-DPT of each seed, as `Scene` takes it: by the paper's recipe, and as the embedded CLIP
     recommends. It learns from some of the bundled captions that name a class, at random, or from
     all (COCO val2017, CC BY 4.0)."""
-    labelled = NounFilter(classes).label(page_captions(), progress=False)
+    labelled = NounFilter(classes).label(list(bundled_captions()), progress=False)
     order = torch.randperm(len(labelled), generator=torch.Generator().manual_seed(0))
     train = labelled[order[:limit]]
     texts = (train + template_sentences(classes)).texts
@@ -273,25 +259,9 @@ def how_many(test):
     return f'{len(test):,} test photos, {len(test.classes)} classes'
 
 
-KEPT = ScoreFile()
-
-
-def show_with_numbers(text, numbers, cell):
-    "Show a table, and keep the scores behind its intervals, by the name of its cell."
-    KEPT.add(cell, numbers)
-    display(Markdown(text))
-
-
-def write_numbers(page):
-    "Store what a page kept, but for a slice."
-    if not SLICE: KEPT.write(page)
-
-
 def chosen_on_half(by_tau, reference):
     """For 100 random halves of the photos: the temperature that is best on one half, and what it
-    gains over another, the reference, on the other half. The scores are in half precision, as they
-    are stored."""
-    by_tau = {tau: in_half_precision(measured) for tau, measured in by_tau.items()}
+    gains over another, the reference, on the other half."""
     count, rng = len(by_tau[reference].labels), np.random.default_rng(0)
 
     def mean_map(tau, rows):
@@ -299,7 +269,7 @@ def chosen_on_half(by_tau, reference):
         return np.mean(Measured(measured.labels[rows], measured.runs[:, rows]).map_by_run)
 
     chosen, gains = [], []
-    for _ in range(5 if SLICE else 100):
+    for _ in range(100):
         one, other = np.array_split(rng.permutation(count), 2)
         best = max(by_tau, key=lambda tau: mean_map(tau, one))
         chosen.append(best)

@@ -1,9 +1,8 @@
 """The folder `evidence`: features and labels of the photos that the paper's pages run on, scores
-behind their intervals, and prompts from captions that may not be here. `build_evidence.py` makes
-it."""
+that studies have measured, and prompts from captions that may not be here. `build_evidence.py`
+makes the first, `make studies` the scores."""
 import json
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache, cached_property, lru_cache
 from pathlib import Path
 
@@ -16,13 +15,9 @@ from taidpt.datasets.labelled import LabeledImages
 from taidpt.encoders.store import FeatureStore
 from taidpt.files import atomic_write, load_tensors
 from taidpt.metrics import DRAWS, Interval, Measured
-from taidpt.paper.study import Study, draw
+from taidpt.paper.study import Study
 
 FOLDER = Path(__file__).parent/'evidence'
-
-# The tests run each page on a slice: one seed, two epochs, few photos and sentences. Nothing that
-# a slice computes is stored.
-SLICE = 'TAIDPT_SLICE' in os.environ
 
 
 # Photos and their features
@@ -45,15 +40,12 @@ def photos(name: str, classes: ClassSet, min_photos: int = 1, labels: str = '',
     """The photos of a set; a class that fewer than `min_photos` show has no label.
 
     `labels` is the column of labels, by default that of the class set; `split` is one of
-    Flickr8k's. Of a slice, a draw of 100 photos, and of classes on two."""
+    Flickr8k's."""
     table = photo_table(name)
     if split: table = table[table['split'] == split]
     labelled = LabeledImages(
         [Path(image) for image in table['image']],
         class_columns(table[labels or classes.name], classes), classes)
-    if SLICE and not split:
-        labelled = labelled[draw(len(labelled), 100)]
-        min_photos = min(min_photos, 2)
     labelled.labels = labelled.labels & (labelled.labels.sum(0) >= min_photos)
     return labelled
 
@@ -105,7 +97,7 @@ def published_labels(name: str) -> np.ndarray:
         return np.unpackbits(z['labels'], axis=1)[:, :len(z['classes'])].astype(bool)
 
 
-# Scores behind intervals
+# Differences with intervals
 
 class Cases:
     "A share of cases in percent, over a base: as `Measured` in a contrast"
@@ -121,16 +113,15 @@ class Cases:
 
 
 class Contrast(Interval):
-    "A weighted sum of mAPs with its interval, from scores in half precision, as they are stored"
+    "A weighted sum of mAPs with its interval, in joint draws of photos and runs"
     terms: 'list[tuple[float, Measured | Cases]]'
 
     @classmethod
     def of(cls, *terms: 'tuple[float, Measured | Cases]') -> 'Contrast':
-        halves = [(weight, in_half_precision(measured)) for weight, measured in terms]
-        value = sum(weight*np.mean(m.map_by_run) for weight, m in halves)
-        drawn = sum(weight*m.drawn for weight, m in halves)
+        value = sum(weight*np.mean(measured.map_by_run) for weight, measured in terms)
+        drawn = sum(weight*measured.drawn for weight, measured in terms)
         contrast = cls(*Interval.of_draws(value, drawn, lowest=-100))
-        contrast.terms = halves
+        contrast.terms = [*terms]
         return contrast
 
     def seed_variance(self) -> float:
@@ -148,101 +139,55 @@ class Contrast(Interval):
     def __sub__(self, other): return Contrast.of(*self.terms, *(-other).terms)
 
 
-@cache
-def in_half_precision(measured: 'Measured | Cases') -> 'Measured | Cases':
-    "The same with scores that a half float holds, which are those that are stored"
-    runs = measured.runs.astype(np.float16).astype(np.float32)
-    if np.array_equal(runs, measured.runs): return measured
-    return Measured(measured.labels, runs, measured.names, measured.draws)
-
-
 def gain(more: Measured, less: Measured) -> Contrast:
     "The gain in mAP of one over another"
     return Contrast.of((1, more), (-1, less))
 
 
-class ScoreFile:
-    """Contrasts of a page by cell and name, with the scores that they are of. A column, the scores
-    of one class in one run, is stored once."""
-    def __init__(self):
-        self.columns = {}           # number of photos -> bytes of a column -> its place
-        self.measured = {}          # id -> place, description, and what keeps the id in use
-        self.cells = {}             # cell -> name -> (weight, place of what was measured)
+# Results of a study: what it measured, by name
 
-    def places_of(self, matrix: np.ndarray) -> list[int]:
-        "The place of each column"
-        places = self.columns.setdefault(len(matrix), {})
-        columns = [column.tobytes() for column in matrix.T.astype(np.float16)]
-        return [places.setdefault(column, len(places)) for column in columns]
-
-    def add(self, cell: str, numbers: dict[str, Contrast]):
-        self.cells[cell] = {}
-        for name, contrast in numbers.items():
-            terms = [(weight, self.add_measured(m)) for weight, m in contrast.terms]
-            self.cells[cell][name] = terms
-
-    def add_measured(self, measured: Measured) -> int:
-        if id(measured) not in self.measured:
-            labels, runs = measured.labels, measured.runs
-            if isinstance(measured, Measured):
-                shown = labels.any(0)                       # only these classes count
-                labels, runs = labels[:, shown], runs[:, :, shown]
-            description = {'photos': len(labels), 'labels': self.places_of(labels),
-                           'runs': [self.places_of(scores) for scores in runs]}
-            self.measured[id(measured)] = len(self.measured), description, measured
-        return self.measured[id(measured)][0]
-
-    def write(self, page: str):
-        arrays = {}
-        for count, places in self.columns.items():
-            columns = np.stack([np.frombuffer(column, np.float16) for column in places])
-            arrays[str(count)] = bytes_apart(columns)
-        measured = [description for _, description, _ in self.measured.values()]
-        index = json.dumps({'cells': self.cells, 'measured': measured})
-        with atomic_write(FOLDER/'scores'/f'{page}.npz') as part, part.open('wb') as file:
-            np.savez_compressed(file, index=index, **arrays)
+Key = str | tuple
+Results = dict[str, dict[Key, Measured]]            # by part of the study, and name
 
 
-def bytes_apart(columns: np.ndarray) -> np.ndarray:
-    "The low and the high byte of half floats, K × N -> 2 × K × N: apart they take a fifth less"
-    return columns.view(np.uint8).reshape(*columns.shape, 2).transpose(2, 0, 1).copy()
+def save_results(study: str, results: Results, **facts):
+    """Store what a study measured in `scores/STUDY.npz`: scores in half precision, of the classes
+    that a photo shows. `facts` are whatever else JSON can hold."""
+    arrays, index, places = {}, [], {}
+    for part, by_name in results.items():
+        for name, measured in by_name.items():
+            shown = measured.labels.any(0)
+            labels = measured.labels[:, shown]
+            place = places.setdefault((labels.shape, labels.tobytes()), f'labels {len(places)}')
+            arrays[place] = labels
+            arrays[f'scores {len(index)}'] = bytes_apart(measured.runs[:, :, shown])
+            classes = [str(name) for name, yes in zip(measured.names, shown) if yes]
+            index.append([part, name, place, classes])
+    arrays['index'] = json.dumps({'results': index, 'facts': facts}, ensure_ascii=False)
+    with atomic_write(FOLDER/'scores'/f'{study}.npz') as unfinished, unfinished.open('wb') as file:
+        np.savez_compressed(file, **arrays)
+
+
+@cache
+def results_of(study: str) -> tuple[Results, dict]:
+    "What a study stored, and its facts"
+    with np.load(FOLDER/'scores'/f'{study}.npz') as file:
+        index = json.loads(str(file['index']))
+        results = {}
+        for i, (part, name, place, classes) in enumerate(index['results']):
+            key = tuple(name) if isinstance(name, list) else name
+            runs = bytes_together(file[f'scores {i}'])
+            results.setdefault(part, {})[key] = Measured(file[place], runs, classes)
+    return results, index['facts']
+
+
+def bytes_apart(scores: np.ndarray) -> np.ndarray:
+    "The low and the high bytes of scores in half precision: apart they take a fifth less in a file"
+    halves = np.ascontiguousarray(scores, np.float16)
+    return np.moveaxis(halves.view(np.uint8).reshape(*halves.shape, 2), -1, 0)
 
 
 def bytes_together(planes: np.ndarray) -> np.ndarray:
-    "The half floats again"
-    return np.ascontiguousarray(planes.transpose(1, 2, 0)).view(np.float16)[:, :, 0]
-
-
-@cache
-def score_file(page: str) -> tuple[dict, dict[str, np.ndarray]]:
-    "What a page stored: its contrasts by cell and name, and columns by the number of photos"
-    with np.load(FOLDER/'scores'/f'{page}.npz') as file:
-        index = json.loads(str(file['index']))
-        return index, {name: bytes_together(file[name]) for name in file if name != 'index'}
-
-
-@cache
-def stored_measured(page: str, place: int) -> 'Measured | Cases':
-    "One of the things that a page measured"
-    index, columns_of = score_file(page)
-    description = index['measured'][place]
-    columns = columns_of[str(description['photos'])]
-    runs = [columns[run].T.astype(np.float32) for run in description['runs']]
-    if not description['labels']: return Cases(runs[0][:, 0])
-    labels = columns[description['labels']].T > 0
-    return Measured(labels, runs, draws=20 if SLICE else DRAWS)
-
-
-class StoredNumbers(Mapping):
-    "Contrasts of a cell of a page by name, each computed from its scores when it is asked for"
-    def __init__(self, page: str, cell: str):
-        index, _ = score_file(page)
-        self.page = page
-        self.terms = index['cells'][cell]
-
-    def __getitem__(self, name: str) -> Contrast:
-        terms = self.terms[name]
-        return Contrast.of(*((weight, stored_measured(self.page, i)) for weight, i in terms))
-
-    def __iter__(self): return iter(self.terms)
-    def __len__(self): return len(self.terms)
+    "The scores again, in single precision"
+    halves = np.ascontiguousarray(np.moveaxis(planes, 0, -1)).view(np.float16)
+    return halves[..., 0].astype(np.float32)

@@ -20,17 +20,17 @@ from taidpt.losses import LOSSES
 from taidpt.metrics import mean_average_precision
 from taidpt.nounfilter import NounFilter
 from taidpt.scores import branch_scores, fuse
+from taidpt.text.captions import bundled_captions
 from taidpt.texts import LabeledTexts, template_sentences
 
 from controls import label_sentences, permuted
-from development import PAPER, page_captions
-from evidence import SLICE
+from development import PAPER
 from sentence_prompts import drawn, in_random_order, learn_prompts, save_settings
 
 SEEDS = 0, 1, 2
 RECIPES = {'paper': PAPER, 'recommended': {}}
 RATES = [10.**k for k in range(-5, 2)]
-N_CAPTIONS, N_HELD = (60, 40) if SLICE else (3000, 1500)
+N_CAPTIONS, N_HELD = 3000, 1500
 
 
 # Sentences
@@ -114,9 +114,9 @@ def learned_losses(clip: FrozenCLIP, train: Sentences, held: Sentences, recipe: 
 def learned_settings(clip: FrozenCLIP, classes: ClassSet, recipe: dict,
                      seeds: tuple[int, ...] = SEEDS) -> Iterator[tuple[str, dict, list[TaIDPT]]]:
     "What changes, with which settings, and the prompts of each seed"
-    named = NounFilter(classes).label(page_captions(), progress=False)
+    named = NounFilter(classes).label(bundled_captions(), progress=False)
     train, held_texts = captions(named)
-    templates = template_sentences(classes)[::30 if SLICE else 1]
+    templates = template_sentences(classes)
 
     def encoded(texts): return Sentences(texts, encode_texts(clip, texts.texts, progress=False))
 

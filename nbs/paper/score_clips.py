@@ -27,7 +27,7 @@ from taidpt.datasets.labelled import LabeledImages
 from taidpt.encode import encode_images, encode_texts
 from taidpt.encoders.store import FeatureStore
 from taidpt.losses import LOSSES
-from taidpt.metrics import DRAWS, Measured
+from taidpt.metrics import Measured
 from taidpt.nounfilter import NounFilter
 from taidpt.predict import Model
 from taidpt.text.captions import bundled_captions
@@ -37,7 +37,7 @@ from taidpt.zeroshot import ZeroShotCLIP
 
 from controls import Untrained, label_sentences, permuted
 from development import PAPER, joined
-from evidence import FOLDER, SLICE, photos
+from evidence import FOLDER, photos
 from sentence_prompts import drawn, learn_prompts
 
 SEEDS = 0, 1, 2
@@ -186,8 +186,7 @@ def stored_results(path: Path) -> dict[tuple[str, ...], Measured]:
             labels[place] = file[f'{place}/labels']
             run = file[key].astype(np.float32)
             runs.setdefault((*case, method, form, place), []).append(run)
-    draws = 20 if SLICE else DRAWS
-    return {key: Measured(labels[key[-1]], scores, draws=draws) for key, scores in runs.items()}
+    return {key: Measured(labels[key[-1]], scores) for key, scores in runs.items()}
 
 
 if __name__ == '__main__': main(sys.argv[1], *map(Path, sys.argv[2:]))
