@@ -2,7 +2,7 @@
 
     python docs/build.py readme     nbs/index.ipynb -> README.md
     python docs/build.py site       nbs/**/*.ipynb  -> docs/_build/src, for Sphinx with MyST-NB
-    python docs/build.py html       the same, and then the site in docs/_build/html
+    python docs/build.py html [DIR] the same, and then the site in docs/_build/html, or DIR
 
 Nothing is executed: pages show the outputs that the notebooks hold. nbdev's processors do what its
 own site does with `#| hide`, `#| hide_line`, `#| filter_stream` and back-quoted names. Unlike
@@ -854,7 +854,7 @@ def contents() -> str:
 def main():
     asked = sys.argv[1:]
     if asked == ['site']: site()
-    elif asked == ['html']: sys.exit(html())
+    elif asked[:1] == ['html']: sys.exit(html(*map(Path, asked[1:])))
     elif asked == ['readme']: (root/'README.md').write_text(readme(), encoding='utf-8')
     else: sys.exit(__doc__)
 

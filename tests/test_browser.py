@@ -380,7 +380,7 @@ const work = async () => {
 work().then(done, error => done(String(error.stack)));
 '''
 
-def test_try_it(served, site, browser, kept_features):
+def test_try_it(served, site, browser):
     """From the same pixels the page computes what Python does, also for classes that one types; its
     own pixels give the tags of all but two bundled photos at most"""
     if not (site/'page/ort.wasm.bundle.min.mjs').exists(): pytest.skip('there is no npm here')
@@ -493,7 +493,7 @@ def test_a_page_without_its_runtime_says_so(slow_page, browser):
 
 # The report
 
-def test_report(tmp_path, browser, kept_features):
+def test_report(tmp_path, browser):
     """It filters and shows more by pointer and by keyboard, runs no other script, and a phone can
     scroll it"""
     photos = bundled_photos(VOC2007.spelled_naturally())[:20]

@@ -3,6 +3,7 @@ import csv, json, os, re, shutil, sys
 from glob import glob
 from io import BytesIO, TextIOWrapper
 from itertools import islice
+from multiprocessing import get_context
 from pathlib import Path
 from unittest import mock
 
@@ -12,7 +13,7 @@ import pandas as pd
 import pytest
 import torch
 import typer
-from conftest import ROOT, forked, photos_in, quicken
+from conftest import ROOT
 from taidpt import training
 from taidpt.all import FrozenCLIP, TextConcepts, ZeroShotCLIP, load_clip, load_model
 from taidpt.apps import tagging
@@ -29,11 +30,9 @@ few = list(islice(bundled_captions(), 400))
 quick = ['--method', 'prompts', '--loss', 'ranking', '--epochs', 2, '--batch-size', 128,
          '--n-ctx', 4]
 
-pytestmark = pytest.mark.usefixtures('one_clip')
-
 
 @pytest.fixture(scope='module')
-def folder(tmp_path_factory, one_clip):
+def folder(tmp_path_factory):
     "A folder with captions and with prompts that were learned from them"
     root = tmp_path_factory.mktemp('cli')
     (root/'my.txt').write_text('\n'.join(few))
@@ -51,6 +50,19 @@ def command(capsys, tmp_path, monkeypatch):
         capsys.readouterr()
         return main(args), *capsys.readouterr()
     return call
+
+
+def photos_in(batch) -> int: # N × 3 × height × width
+    "How many images of a batch are not the grey ones that fill it"
+    return int((batch.float().flatten(2).std(2) > 1e-3).any(1).sum())
+
+
+def status_of(function, *args) -> int:
+    "The exit status of a function in a process of its own"
+    process = get_context('spawn').Process(target=function, args=args)
+    process.start()
+    process.join(300)
+    return process.exitcode
 
 
 def listed() -> list[str]:
@@ -738,16 +750,8 @@ def killed_while_tagging(*line) -> int:
         return main(line)
 
 
-def learned(*lines) -> int:
-    "The same command for two files, on the device on which the other process died"
-    quicken(pytest.MonkeyPatch())
-    *line, one, other = lines
-    return main([*line, one]) or main([*line, other])
-
-
 def killed_while_learning(checkpoint, *line) -> int:
     "The process dies in the second epoch"
-    quicken(pytest.MonkeyPatch())
     step = torch.optim.SGD.step
 
     def die(*args, **kwargs):
@@ -757,11 +761,10 @@ def killed_while_learning(checkpoint, *line) -> int:
     with mock.patch.object(torch.optim.SGD, 'step', die): return main(line)
 
 
-@pytest.mark.skipif(sys.platform == 'win32', reason='needs fork')
 def test_a_killed_run_goes_on(folder, command, tmp_path):
     "And ends as one that was not killed"
     line = 'tag', folder/'my.safetensors', *PHOTOS, '--out'
-    assert forked(killed_while_tagging, *line, 'tags.csv', log=tmp_path/'log.txt') == 9
+    assert status_of(killed_while_tagging, *line, 'tags.csv') == 9
     assert 'tags.csv, rows: 2 new, 4 kept, 0 scored again; ' in command(*line, 'tags.csv')[1]
     report = 'Written: anew.csv, rows: 6 new, 0 kept, 0 scored again; columns: image, tags, '
     assert command(*line, 'anew.csv')[1].startswith(report)
@@ -770,10 +773,10 @@ def test_a_killed_run_goes_on(folder, command, tmp_path):
     line = 'train', '--classes', 'cat,dog', '--captions', folder/'my.txt', *quick, '--out'
     checkpoint = tmp_path/'x.prompts.checkpoint.safetensors'
     out = tmp_path/'x.safetensors'
-    assert forked(killed_while_learning, checkpoint, *line, out, log=tmp_path/'log2.txt') == 9
+    assert status_of(killed_while_learning, checkpoint, *line, out) == 9
     status, _, err = command(*line, out, '--epochs', 3)                     # of another run
     assert status == 1 and checkpoint.name in err
-    assert forked(learned, *line, out, 'y.safetensors', log=tmp_path/'log3.txt') == 0
+    for path in (out, 'y.safetensors'): assert command(*line, path)[0] == 0
     ours, theirs = (load_model(path).state_dict() for path in (out, 'y.safetensors'))
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs) and not checkpoint.exists()
 

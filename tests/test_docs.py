@@ -167,6 +167,12 @@ def test_figures_are_told_in_words():
 
 # Links, and the class
 
+def prose(path: Path) -> str:
+    "The text of a notebook"
+    cells = nbformat.read(path, 4).cells
+    return '\n\n'.join(cell.source for cell in cells if cell.cell_type == 'markdown')
+
+
 def slug(heading: str) -> str:
     "What a link to a heading ends with"
     return re.sub(r'[^\w -]', '', heading.lower()).replace(' ', '-')
@@ -206,32 +212,3 @@ def test_slides(tmp_path):
         assert (tmp_path/file).is_file()
     assert not re.search(r'src(set)?="(?!data:|\w+\.js)', text)
     assert not re.search(r'url\(["\']?https?:|@import', read(tmp_path/'reveal.css') + text)
-
-
-# The glossary and the reference
-
-GLOSSARY = build.nbs/'glossary.ipynb'
-
-
-def prose(path: Path) -> str:
-    "The text of a notebook"
-    cells = nbformat.read(path, 4).cells
-    return '\n\n'.join(cell.source for cell in cells if cell.cell_type == 'markdown')
-
-
-def terms() -> dict[str, str]:
-    "The terms of the glossary, and what it says of each"
-    entries = re.findall(r'^### (.+)\n\n((?:.+\n?)+)', prose(GLOSSARY), flags=re.MULTILINE)
-    assert len(entries) == len(dict(entries)), 'a term is there twice'
-    return dict(entries)
-
-
-def test_glossary_is_in_order():
-    "Its terms are sorted, each with a page that exists"
-    names = list(terms())
-    assert len(names) > 50
-    assert names == sorted(names, key=str.lower)
-    for term, description in terms().items():
-        page = re.search(r'\]\(([\w/]+\.ipynb)(?:#[\w-]+)?\)$', description.strip())
-        assert page, term
-        assert (build.nbs/page[1]).is_file(), term

@@ -69,7 +69,7 @@ def test_photos_of_pages_have_features(evidence, development):
     assert set(stored['images']) == used
 
 
-def test_stored_features_are_those_of_the_photos(evidence, kept_features):
+def test_stored_features_are_those_of_the_photos(evidence):
     images = bundled_photos(VOC2007).images
     stored = evidence.image_features(images)
     fresh = encode_images(load_clip(device='cpu'), images, progress=False)

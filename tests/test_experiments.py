@@ -25,7 +25,6 @@ from taidpt.files import progress_bar
 from taidpt.paper.study import Material, Run, Study
 from taidpt.paper.table1 import table1
 
-pytestmark = pytest.mark.usefixtures('kept_features')
 PETS = ClassSet('pets', ['cat', 'dog'])
 PHOTOS = reference_photos()[:4]
 TEXTS = ['a cat', 'two dogs', 'a cat on a sofa', 'a dog and a cat']

@@ -1,10 +1,8 @@
-"""What is for a GPU: benchmarks/gpu.py in small, and tests on a second device."""
+"""benchmarks/gpu.py in small."""
 import importlib
-import os
 import re
 
-import pytest
-from conftest import ROOT, forked
+from conftest import ROOT
 
 
 def test_small(monkeypatch, capsys):
@@ -19,14 +17,3 @@ def test_small(monkeypatch, capsys):
         line = rf'{name}: .* encode {sentences} sentences, .* 2 epochs .*8 images scored'
         assert re.search(line, printed)
     assert (ROOT/'benchmarks/results.json').read_bytes() == before
-
-
-def on_second_device() -> int:
-    os.environ['TAIDPT_DEVICE'] = '1'
-    return pytest.main(['-q', str(ROOT/'tests/test_device.py')])
-
-
-@pytest.mark.skipif('TAIDPT_DEVICE' in os.environ, reason='they run beside this test')
-def test_a_second_device(tmp_path):
-    "All of tests/test_device.py, in a process of its own, which the device slows"
-    assert forked(on_second_device, log=tmp_path/'log.txt') == 0

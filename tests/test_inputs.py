@@ -28,7 +28,6 @@ from taidpt.starts import class_means
 from taidpt.texts import template_sentences
 from torch.utils._python_dispatch import TorchDispatchMode
 
-pytestmark = pytest.mark.usefixtures('kept_features')
 NAMES = ['cat', 'dog']
 TEXTS = ['a cat on a mat', 'a dog in the sun', 'a cat and a dog', 'a bird', 'two dogs']*3
 

@@ -85,14 +85,6 @@ def test_ray_unpickles_no_schema():
     assert min(bounds) >= [Version('2.55')]
 
 
-def test_an_upper_bound_has_its_reason():
-    "A comment of settings.ini says what a newer version does not do"
-    lines = (ROOT/'settings.ini').read_text(encoding='utf-8').splitlines()
-    reasons = ' '.join(line for line in lines if line.startswith('#'))
-    bounded = {need.name for need in promised() if '<' in str(need.specifier)}
-    assert bounded and all(name in reasons for name in bounded)
-
-
 def imported(path: Path) -> set[str]:
     "The packages that a file imports"
     names = set()
@@ -111,25 +103,6 @@ def test_what_is_imported_is_required():
     of_users = [name for name in groups() if not name.startswith(('dev_', 'docs_'))]
     assert needed <= {re.sub(r'\[.*', '', need.name) for need in promised(*of_users)}
     assert {need.name for need in promised('requirements')} <= needed
-
-
-def test_what_only_the_app_needs_is_its_extra():
-    "And scipy is nobody's, as scikit-learn brings it"
-    def names(group): return {need.name for need in promised(group)}
-    app, everybody = names('app_requirements'), names('requirements')
-    assert 'nbformat' in app and not {'nbformat', 'scipy'} & everybody
-
-
-def test_pythons():
-    "One range in settings.ini, pyproject.toml, Makefile and workflow; both its ends are tested"
-    def text_of(name): return (ROOT/name).read_text(encoding='utf-8')
-
-    low = settings()['min_python']
-    high = settings()['max_python']
-    assert f'requires-python=">={low}"' in text_of('pyproject.toml')
-    matrix = re.search(r'matrix: \{python: \[(.+?)\]', text_of('.github/workflows/test.yml'))
-    assert re.findall(r'[\d.]+', matrix[1]) == [low, high]
-    assert f'LOWEST_PYTHON ?= {low}\n' in text_of('Makefile')
 
 
 if __name__ == '__main__':

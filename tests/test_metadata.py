@@ -112,19 +112,3 @@ def test_every_set_has_every_method():
         base['relative'] = first.mAP
         for result in results:
             assert result.gain == pytest.approx(result.mAP - base[result.variant], abs=.011)
-
-
-def test_the_readme_begins_with_the_two_commands():
-    "They do everything, and CI runs the second"
-    top = text('README.md').splitlines()[:30]
-    commands = [line.partition('#')[0].strip() for line in top if line.startswith('make ')]
-    assert commands == ['make demo', 'make test']
-    assert re.search(r'^exec make test\b', text('.ci/run'), re.MULTILINE)
-
-
-def test_the_small_pytorch_is_offered():
-    "By one index, in README.md and for a class; the Makefile leaves the choice to pip"
-    index = 'https://download.pytorch.org/whl/cpu'
-    assert f'PIP_EXTRA_INDEX_URL={index}' in text('README.md')
-    assert f'--extra-index-url {index}' in text('nbs/tutorials/teach.ipynb')
-    assert 'index-url' not in text('Makefile')

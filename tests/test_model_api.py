@@ -25,7 +25,6 @@ from torch import nn
 sys.path.append(str(ROOT/'tests/golden'))
 from weights import CONFIG  # noqa: E402
 
-pytestmark = pytest.mark.usefixtures('kept_features')
 NAMES = ['person', 'bus', 'bicycle']
 TEXTS = [
     'a person on a bicycle', 'a bus', 'a bicycle by a bus', 'a person waits', 'a red bus',

@@ -1,13 +1,10 @@
-"""Every notebook runs from top to bottom, as `nbdev_test` runs it, and holds what it should."""
+"""The notebooks hold what they should. That they run is what `nbdev_test` says."""
 import json
 import re
 import shutil
 
 import nbformat
-import pytest
-from conftest import ROOT, forked, run, run_page, tool
-from nbdev.frontmatter import FrontmatterProc
-from nbdev.process import NBProcessor
+from conftest import ROOT, run, tool
 
 NBS = ROOT/'nbs'
 
@@ -21,81 +18,80 @@ names = [path.relative_to(NBS) for path in NBS.rglob('*.ipynb')]
 notebooks = sorted(name.as_posix() for name in names if is_page(name))
 
 
-@pytest.mark.parametrize('name', notebooks)
-def test_runs(name, tmp_path):
-    front = NBProcessor(NBS/name, procs=FrontmatterProc, process=True).nb.frontmatter_
-    if front.get('skip_exec'):
-        pytest.skip('its front matter says skip_exec: it needs more than the package')
-    assert forked(run_page, NBS/name, log=tmp_path/'log.txt') == 0
-
-
-def check_figure(data: dict, source: str):
-    "A figure is a drawing with colours for light and dark pages; a photo alone may be a JPEG"
-    if not any(kind.startswith('image/') for kind in data): return
-    drawn = 'data-panels' in data.get('image/svg+xml', '')
-    photo = 'image/jpeg' in data and 'display.Image' in data.get('text/plain', '')
-    assert drawn or photo, f'call figures_as_svg() of taidpt.plots before:\n{source}'
-
-
-def check_output(out, source: str):
-    "No error, no widget, which would be dead, and nothing of the machine that ran it"
-    assert out.output_type != 'error', source
-    data = out.get('data', {})
-    widget = 'application/vnd.jupyter.widget-view+json'
-    assert widget not in data, f'clear the output of: {source}'
-
-    words = {kind: x for kind, x in (data or out).items() if not kind.startswith('image/')}
-    text = json.dumps(words)
-    assert not re.search(r'/(root|home|tmp|Users|work)/', text), text
-
-
-@pytest.mark.parametrize('name', notebooks)
-def test_stored_outputs(name):
-    nb = nbformat.read(NBS/name, as_version=4)
-    runs = 'skip_exec: true' not in nb.cells[0].source
-    remedy = "clear the outputs that are widgets, and save without the widgets' state"
-    assert 'widgets' not in nb.metadata, remedy
-    for cell in nb.cells:
-        bare = re.search(r'\\mathcal\s*[A-Za-z]', cell.source)
-        remark = 'no braces, so this L is the matrix of class embeddings'
-        assert not bare, f'{remark}: {cell.source}'
-        for out in cell.get('outputs', []):
-            check_output(out, cell.source)
-            if runs: check_figure(out.get('data', {}), cell.source)
-
-
-def of_text(out) -> str:
-    "What an output shows as text alone"
-    data = out.get('data', {'text/plain': out.get('text', '')})
-    return data['text/plain'] if set(data) == {'text/plain'} else ''
-
-
-@pytest.mark.parametrize('name', notebooks)
-def test_lines_end_at_100_columns(name):
-    "Of code, so many fit into the site's column, and of what it prints"
+def outputs(name: str):
+    "Code cells of a page with each of their outputs"
     for cell in nbformat.read(NBS/name, as_version=4).cells:
-        if cell.cell_type != 'code': continue
-        lines = '\n'.join([cell.source, *map(of_text, cell.outputs)]).splitlines()
-        long = [line for line in lines if len(line) > 100]
-        assert not long, f'fold them; textwrap.fill(text, 100) folds what is printed: {long}'
+        for out in cell.get('outputs', []): yield cell, out
 
 
-@pytest.mark.parametrize('name', notebooks)
-def test_experiments_are_folded(name):
-    "A long cell in sight is code of the package, or of a page that is about this code"
-    nb = nbformat.read(NBS/name, as_version=4)
-    if 'skip_exec: true' in nb.cells[0].source: return
-    in_sight = [cell for cell in nb.cells if cell.cell_type == 'code' and not re.search(
-        r'^#\| *(hide|export|exporti|echo: false|code-fold: true)\b', cell.source, re.MULTILINE)]
-    long = [cell.id for cell in in_sight if cell.source.count('\n') >= 40]
-    assert not long, f'begin these cells with #| code-fold: true: {long}'
+def test_stored_outputs():
+    """No error, no widget, which would be dead, and nothing of the machine that ran it; a figure is
+    a drawing with colours for light and dark pages"""
+    for name in notebooks:
+        for cell, out in outputs(name):
+            where = f'{name}: {cell.source}'
+            assert out.output_type != 'error', where
+            data = out.get('data', {})
+            assert 'application/vnd.jupyter.widget-view+json' not in data, where
+            words = {kind: x for kind, x in (data or out).items() if not kind.startswith('image/')}
+            assert not re.search(r'/(root|home|tmp|Users|work)/', json.dumps(words)), where
+            if any(kind.startswith('image/') for kind in data):
+                is_drawing = 'data-panels' in data.get('image/svg+xml', '')
+                is_photo = 'image/jpeg' in data and 'display.Image' in data.get('text/plain', '')
+                is_run_elsewhere = 'skip_exec' in first_cell(name)
+                assert is_drawing or is_photo or is_run_elsewhere, where
 
 
-@pytest.mark.parametrize('name', notebooks)
-def test_needs_no_nbdev(name):
+def first_cell(name: str) -> str: return nbformat.read(NBS/name, as_version=4).cells[0].source
+
+
+def test_pages_need_no_nbdev():
     "Which `pip install taidpt` does not bring: a page runs to its end without it"
-    for cell in nbformat.read(NBS/name, as_version=4).cells:
-        assert cell.cell_type != 'code' or 'nbdev' not in cell.source, cell.source
+    for name in notebooks:
+        for cell in nbformat.read(NBS/name, as_version=4).cells:
+            assert cell.cell_type != 'code' or 'nbdev' not in cell.source, f'{name}: {cell.source}'
+
+
+NUMBER = r'([+−-]?\d+\.\d)'
+INTERVALS = (                                     # of tables and of sentences
+    rf'{NUMBER} \[{NUMBER}, {NUMBER}\]', rf'{NUMBER} \({NUMBER}–{NUMBER}\)',
+    rf'{NUMBER}[^()\d|]{{0,60}}\({NUMBER} to {NUMBER}')
+
+
+def intervals_of(text: str) -> dict[tuple[float, ...], str]:
+    "Numbers with their intervals; a loss of 1.0 (0.4 to 1.6) is a gain of -1.0 (-1.6 to -0.4)"
+    words = {}
+    for form in INTERVALS:
+        for match in re.finditer(form, text):
+            value, low, high = (float(group.replace('−', '-')) for group in match.groups())
+            if (value, low + high) < (0, 0): value, low, high = -value, -high, -low
+            words[value, low, high] = match[0]
+    return words
+
+
+def prose_of(name: str) -> str:
+    cells = nbformat.read(NBS/name, as_version=4).cells
+    return '\n'.join(cell.source for cell in cells if cell.cell_type == 'markdown')
+
+
+def shown_by(name: str) -> str:
+    "All that a page's cells print, as text"
+    texts = []
+    for _, out in outputs(name):
+        data = out.get('data', {})
+        texts.append(data.get('text/markdown') or out.get('text') or data.get('text/plain', ''))
+    return '\n'.join(texts)
+
+
+def test_a_page_prints_each_interval_that_the_text_gives():
+    "A number and its interval come from a run"
+    printed = {interval for name in notebooks for interval in intervals_of(shown_by(name))}
+    texts = {name: prose_of(name) for name in notebooks}
+    texts['README'] = (ROOT/'README.md').read_text(encoding='utf-8')
+    for name, text in texts.items():
+        missing = [words for interval, words in intervals_of(text).items()
+                   if interval not in printed]
+        assert not missing, f'{name}: no page prints {missing}'
 
 
 def contents(folder) -> dict[str, bytes]:

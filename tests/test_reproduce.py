@@ -16,13 +16,11 @@ from taidpt.paper.published import DUALCOOP, METHODS, PUBLISHED_MAP
 from taidpt.paper.reproduce import reproduce
 from taidpt.paper.study import Material
 
-pytestmark = pytest.mark.usefixtures('one_clip')
-
 BOTH_VERSIONS = *METHODS, *(f'{method}, centred' for method in METHODS)
 
 
 @pytest.fixture(scope='module')
-def data(tmp_path_factory, one_clip):
+def data(tmp_path_factory):
     """The layouts of the data sets in miniature; one image is gone from Flickr, and one is
     something else"""
     d = tmp_path_factory.mktemp('data')/'sets'

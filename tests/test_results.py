@@ -1,12 +1,36 @@
-"""README's Results can be computed anew from the evidence in the repository."""
+"""README's Results are those of results.csv, and can be computed anew from the evidence in the
+repository."""
+import re
+
 import nbformat
 import pytest
-from conftest import paper_module
+from conftest import ROOT, paper_module
 
-pytestmark = pytest.mark.usefixtures('kept_features')
-
+from taidpt.paper.family import bundled_results
 
 results = paper_module('results')
+METHODS = {                                         # row of the README -> method
+    'zero-shot CLIP': 'zero-shot CLIP', 'zero-shot CLIP with DPT': 'zero-shot CLIP with DPT',
+    'untrained prompts': 'Untrained',
+    "TaI-DPT, the paper's schedule": "TaI-DPT, the paper's recipe",
+    'TaI-DPT, recommended †': 'TaI-DPT'} | {f'{method} †': method for method in (
+        'concepts with attention', 'prompts on pairs', 'linear on pairs with attention')}
+COLUMNS = (                                         # photos and variant of each column
+    ('voc2012_test', 'as published'), ('voc2012_test', 'centred'),
+    ('voc2012_dev', 'as published'), ('voc2012_dev', 'centred'))
+
+
+def test_the_table_of_the_readme():
+    "These rows, no other, with the numbers of results.csv: mAP, and its interval on test photos"
+    stored = bundled_results().set_index(['photos', 'classes', 'method', 'variant'])
+    text = (ROOT/'README.md').read_text(encoding='utf-8')
+    lines = re.findall(r'^\| (.+?) \| .+? \| (\d.+ \| \d.+) \|$', text, re.MULTILINE)
+    assert [name for name, _ in lines] == [*METHODS]
+    for name, cells in lines:
+        for cell, (photos, variant) in zip(cells.split(' | '), COLUMNS, strict=True):
+            row = stored.loc[photos, 'voc2007', METHODS[name], variant]
+            shown = [float(x) for x in re.findall(r'\d+\.\d', cell)]
+            assert shown == pytest.approx([row.mAP, row.low, row.high][:len(shown)], abs=.0561)
 
 
 @pytest.fixture

@@ -88,7 +88,7 @@ def losses(labels: torch.Tensor) -> dict[str, Callable | str]:
 @torch.no_grad()
 def sentence_scores(model: TaIDPT, features: FeatureStore) -> torch.Tensor:
     "Scores of sentences, as in training: N × C"
-    u, U, mask = features.batch(torch.arange(len(features)), 'cpu')
+    u, U, mask = features.batch(range(len(features)), model.clip.device)
     score = model.training_scores(model.prompts_, model.recipe_)
     return fuse(*score(u, U, *model.embeddings(), mask=mask))
 

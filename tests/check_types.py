@@ -1,13 +1,18 @@
-"""People's code against the package has types that hold, and the package has no faults that ruff
-finds."""
+"""Check by basedpyright that people's code against the package has types that hold: that of README
+and the tutorials, and two short programs.
+
+    python tests/check_types.py
+"""
 import json
 import re
+import subprocess
 import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import nbformat
-import pytest
-from conftest import ROOT, run
+
+ROOT = Path(__file__).resolve().parent.parent
 
 # Without serve, whose programs are files that it writes
 PAGES = sorted(path for path in (ROOT/'nbs/tutorials').glob('*.ipynb') if path.stem != 'serve')
@@ -79,25 +84,25 @@ def code_of(page: Path) -> str:
 NOT_ASKED = ('reportOptionalCall', 'reportOptionalMemberAccess', 'reportPossiblyUnboundVariable')
 
 
-def test_examples_have_types_that_hold(tmp_path):
-    pytest.importorskip('basedpyright')
+def write_programs(folder: Path):
+    "Each page as a program, with the settings of basedpyright"
     for page in [ROOT/'README.md', *PAGES]:
-        (tmp_path/f'page_{page.stem}.py').write_text(code_of(page), encoding='utf-8')
-    (tmp_path/'own_pooling.py').write_text(TYPED, encoding='utf-8')
-    (tmp_path/'script.py').write_text(SCRIPT, encoding='utf-8')
+        (folder/f'page_{page.stem}.py').write_text(code_of(page), encoding='utf-8')
+    (folder/'own_pooling.py').write_text(TYPED, encoding='utf-8')
+    (folder/'script.py').write_text(SCRIPT, encoding='utf-8')
     folders = '.', 'nbs', 'nbs/paper', 'tests'         # of modules that pages import
-    environment = dict(root='.', extraPaths=[str(ROOT/folder) for folder in folders])
+    environment = dict(root='.', extraPaths=[str(ROOT/name) for name in folders])
     settings = dict(typeCheckingMode='standard', executionEnvironments=[environment])
     settings |= dict.fromkeys(NOT_ASKED, False)
-    (tmp_path/'pyrightconfig.json').write_text(json.dumps(settings))
-    options = ['--pythonpath', sys.executable, '--level', 'error']
-    done = run(sys.executable, '-m', 'basedpyright', *options, tmp_path, cwd=tmp_path)
-    assert done.returncode == 0
+    (folder/'pyrightconfig.json').write_text(json.dumps(settings))
 
 
-def test_the_package_is_typed_and_clean():
-    "Ruff finds no fault in it, nor in any file what the oldest Python does not know"
-    assert (ROOT/'taidpt/py.typed').exists()
-    ruff = [sys.executable, '-m', 'ruff', 'check', '--no-cache']
-    assert run(*ruff, 'taidpt').returncode == 0
-    assert run(*ruff, '--select', 'YTT', '.').returncode == 0
+def main() -> int:
+    with TemporaryDirectory() as folder:
+        write_programs(Path(folder))
+        options = ['--pythonpath', sys.executable, '--level', 'error']
+        command = [sys.executable, '-m', 'basedpyright', *options, folder]
+        return subprocess.run(command, cwd=folder).returncode
+
+
+if __name__ == '__main__': sys.exit(main())
