@@ -29,7 +29,7 @@ help:
 	@echo "make test-docs  test the site and the Explorer in a browser; apt-get installs Chromium if there is none"
 	@echo "make test-lowest  run the quick tests with the lowest versions that settings.ini allows"
 	@echo "make results    compute README's Results and the report's verdicts anew, offline: minutes; FULL=1 for all seeds"
-	@echo "make studies    run the experiments of nbs/paper anew, on the features in nbs/paper/evidence: two hours and a half"
+	@echo "make studies    run the experiments of nbs/paper anew, on the features in nbs/paper/evidence: two hours"
 	@echo "make audit      look for known holes in what is installed (pip-audit asks PyPI)"
 	@echo "make wheel      build the packages in dist/"
 	@echo "make bench      time everything beside the published way: benchmarks/results.json; FULL=1 for a GPU, too"
