@@ -22,7 +22,7 @@ from evidence import Results, StoredStudy, save_results
 SEEDS = 0, 1, 2
 SHOTS = 1, 2, 4, 8, 16
 NOVEL_SHOTS = 1, 5
-SHARES = .1, .5, .9                                 # of labels that are known
+KNOWN = .1, .5, .9                              # of labels that are known
 
 # Of CoOp, chosen on Flickr8k's development split: for as many epochs as its code has, for 20, and
 # on new classes
@@ -30,8 +30,8 @@ COOP = dict(lr=.01, warmup_lr=.001)
 COOP_EARLY = dict(lr=.003, warmup_lr=.0003, epochs=20)
 COOP_NOVEL = dict(lr=.001, warmup_lr=.0001)
 # Of DualCoOp and its ensemble, chosen on a third of the photos that it learns from
-DUALCOOP = dict(lr=.1, warmup_lr=.01, epochs=10, batch_size=32, scale=5, tau_image=.2)
-DUALCOOP_WEIGHT = .7
+DUAL = dict(lr=.1, warmup_lr=.01, epochs=10, batch_size=32, scale=5, tau_image=.2)
+DUAL_WEIGHT = .7
 
 OfMethods = dict[tuple, Measured]                   # by method and shots, or share of labels
 
@@ -58,7 +58,7 @@ def of_novel_classes(study: StoredStudy, shots=NOVEL_SHOTS, coop=COOP_NOVEL,
     return with_tuned(results, scene, tuned, COOP_WEIGHT)
 
 
-def from_some_labels(study: StoredStudy, shares=SHARES, dual=DUALCOOP,
+def from_some_labels(study: StoredStudy, shares=KNOWN, dual=DUAL,
                      captions=3000) -> tuple[OfMethods, int]:
     "Table 3; and from how many photos DualCoOp learns"
     train, test = halved_photos(VOC2007.spelled_naturally())
@@ -67,8 +67,8 @@ def from_some_labels(study: StoredStudy, shares=SHARES, dual=DUALCOOP,
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', 'No image shows')
         results = zero_shot(scene) | table3(
-            study, shares=shares, dual=dual, images=scene, weight=DUALCOOP_WEIGHT)
-    return with_tuned(results, scene, tuned, DUALCOOP_WEIGHT), len(train)
+            study, shares=shares, dual=dual, images=scene, weight=DUAL_WEIGHT)
+    return with_tuned(results, scene, tuned, DUAL_WEIGHT), len(train)
 
 
 def learned(study: StoredStudy, few: dict | None = None, novel: dict | None = None,
