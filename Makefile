@@ -7,29 +7,29 @@ PIP    := $(BIN)/python -m pip install --disable-pip-version-check
 COMPILE := $(BIN)/python -W ignore -m compileall -qq -j 0 -x '/tests?/' $(VENV)/lib taidpt || true
 # How many processes the tests run in, one thread each
 WORKERS ?= $(shell n=$$(nproc 2>/dev/null || echo 2); [ $$n -gt 4 ] && echo 4 || echo $$n)
-# No progress bars, a thread a process, and modules are compiled once. Memory that is freed stays with
-# its process: to give it back to Linux and ask for it again takes a tenth of the time
-QUICKLY := OMP_NUM_THREADS=1 TQDM_DISABLE=1 PYTHONDONTWRITEBYTECODE= \
-    MALLOC_MMAP_MAX_=0 MALLOC_TRIM_THRESHOLD_=1000000000
+# Of each test process: one thread, and no progress bars
+QUIETLY := OMP_NUM_THREADS=1 TQDM_DISABLE=1
+PYTEST  := $(QUIETLY) $(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --durations=12
 
-# The pages of nbs/paper that learn and measure for minutes, in order: the last judges the others
-STUDIES ?= what_matters table1 pictures rank_pictures family report
+# What learns for nbs/paper, and the pages that show it; the report judges the others
+STUDIES ?= settings table1 pictures rank_pictures family
+STUDY_PAGES := what_matters table1 pictures rank_pictures family report
 
 # Where the lowest versions of everything go, and the Python they are tested on
 LOWEST        ?= .venv-lowest
 LOWEST_PYTHON ?= 3.10
 
-.PHONY: help demo results studies test test-device test-docs test-lowest audit bench docs slides readme wheel clean
+.PHONY: help demo results studies test test-device lint test-docs test-lowest audit bench docs slides readme wheel clean
 
 help:
 	@echo "make demo       learn prompts from the bundled captions, tag the bundled photos, write report.html"
-	@echo "make test       run the notebooks and every other test"
-	@echo "make test-device  run the numbered pages on a second device that the CPU plays, also in half precision"
-	@echo "make   run what is for a GPU on one, in each precision"
+	@echo "make test       run the notebooks, on the GPU if there is one, and every other test"
+	@echo "make test-device  run the notebooks on a second device that the CPU plays, some in half precision, too"
+	@echo "make lint       check the style by ruff, and the types of what people write by basedpyright"
 	@echo "make test-docs  test the site and the Explorer in a browser; apt-get installs Chromium if there is none"
 	@echo "make test-lowest  run the quick tests with the lowest versions that settings.ini allows"
 	@echo "make results    compute README's Results and the report's verdicts anew, offline: minutes; FULL=1 for all seeds"
-	@echo "make studies    run the experiments of nbs/paper anew, on the features in nbs/paper/evidence: two hours and a half"
+	@echo "make studies    run the experiments of nbs/paper anew, on the features in nbs/paper/evidence: two hours"
 	@echo "make audit      look for known holes in what is installed (pip-audit asks PyPI)"
 	@echo "make wheel      build the packages in dist/"
 	@echo "make bench      time everything beside the published way: benchmarks/results.json; FULL=1 for a GPU, too"
@@ -42,28 +42,35 @@ help:
 demo: $(VENV)/.installed
 	$(BIN)/taidpt demo
 
+# That nbdev_export and nbdev_clean change nothing is a test of tests/test_notebooks.py
 test: $(VENV)/.dev
-	$(QUICKLY) $(BIN)/python -m pytest -n $(WORKERS) --durations=12 tests
+	flags=$$($(BIN)/python -c 'import torch; print("gpu" * torch.accelerator.is_available())'); \
+	$(QUIETLY) $(BIN)/nbdev_test --path nbs --flags "$$flags" --n_workers $(WORKERS) --timing
+	$(PYTEST) tests
 
-# The numbered pages with a second device as the default, which the CPU plays, and those that compute
-# with a CLIP once more in half precision there
+# The CPU plays a device that is not the CPU, and it is the default
 test-device: $(VENV)/.dev
-	OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(BIN)/python tests/second_device.py \
-	    --path nbs --file_re '^([01][0-9]_|tags|store|wrappers)' --n_workers $(WORKERS) --timing
-	OMP_NUM_THREADS=1 TQDM_DISABLE=1 $(BIN)/python tests/second_device.py bfloat16 \
-	    --path nbs --file_re '^0[2-689]_' --n_workers $(WORKERS) --timing
+	$(QUIETLY) $(BIN)/python tests/second_device.py --path nbs --flags gpu --n_workers $(WORKERS) --timing
+	$(QUIETLY) $(BIN)/python tests/second_device.py bfloat16 \
+	    --path nbs --file_re '^0[2-689]_' --flags gpu --n_workers $(WORKERS) --timing
+	$(PYTEST) tests/on_second_device.py
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check taidpt
+	$(BIN)/ruff check --select F,E501,YTT --ignore F403,F405,F811 --line-length 100 nbs tests docs benchmarks
+	$(BIN)/python tests/check_types.py
 
 # In `make test`, too, where there is a Chromium. Screenshots: tests/artifacts
 test-docs: $(VENV)/.dev
 	@command -v chromedriver >/dev/null && { command -v chromium || command -v chromium-browser || command -v google-chrome; } >/dev/null || { \
 	    sudo=$$([ "$$(id -u)" = 0 ] || echo sudo); $$sudo apt-get update && $$sudo apt-get install -y chromium chromium-driver; }
-	$(QUICKLY) $(BIN)/python -m pytest -n $(WORKERS) --durations=12 tests/test_docs.py tests/test_browser.py
+	$(PYTEST) tests/test_docs.py tests/test_browser.py
 
 # uv finds LOWEST_PYTHON, or fetches it; a path to a Python will do, too
 test-lowest: $(LOWEST)/.installed
-	TAIDPT_LOWEST=1 $(QUICKLY) $(LOWEST)/env/bin/python -m pytest -n $(WORKERS) --durations=12 \
-	    tests/test_lowest.py tests/test_golden.py tests/test_towers.py tests/test_cli.py tests/test_notebooks.py \
-	    -k 'not test_stored and not test_export and not paper/ and not tutorials/ and not baselines/'
+	$(QUIETLY) $(LOWEST)/env/bin/nbdev_test --path nbs --file_re '^[01][0-9]_' --n_workers $(WORKERS)
+	TAIDPT_LOWEST=1 $(QUIETLY) $(LOWEST)/env/bin/python -m pytest -n $(WORKERS) --dist loadfile \
+	    tests/test_lowest.py tests/test_golden.py tests/test_towers.py tests/test_cli.py
 
 # From nbs/paper/evidence; an error where a number differs by more than rounding
 results: $(VENV)/.dev
@@ -71,12 +78,13 @@ results: $(VENV)/.dev
 
 # They run on nbs/paper/evidence
 studies: $(VENV)/.dev
-	cd nbs/paper && $(QUICKLY) $(abspath $(BIN))/python -W ignore learn_settings.py
-	cd nbs/paper && for page in $(STUDIES); do \
+	cd nbs/paper && for study in $(STUDIES); do \
 	    begin=$$(date +%s); \
-	    IPYTHONDIR=../../docs/ipython $(QUICKLY) $(abspath $(BIN))/jupyter nbconvert --log-level ERROR \
-	    --to notebook --execute --inplace --ExecutePreprocessor.timeout=-1 $$page.ipynb || exit 1; \
-	    echo "$$page: $$(( ($$(date +%s) - begin + 30)/60 )) minutes"; done
+	    $(QUIETLY) $(abspath $(BIN))/python -W ignore learn_$$study.py || exit 1; \
+	    echo "$$study: $$(( ($$(date +%s) - begin + 30)/60 )) minutes"; done
+	cd nbs/paper && IPYTHONDIR=../../docs/ipython $(QUIETLY) $(abspath $(BIN))/jupyter nbconvert \
+	    --log-level ERROR --to notebook --execute --inplace --ExecutePreprocessor.timeout=-1 \
+	    $(STUDY_PAGES:%=%.ipynb)
 	$(BIN)/nbdev_clean
 
 audit: $(VENV)/.installed

@@ -1,7 +1,6 @@
-"""The evidence that the paper's pages run on is whole and small, and agrees with what it was made
+"""The evidence that the paper's pages run on is whole, and agrees with what it was made
 from, where that is beside the checkout."""
 import gzip
-import importlib
 import json
 import os
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from conftest import ROOT
+from conftest import ROOT, paper_module
 from PIL import Image
 
 from taidpt.classes import VOC2007
@@ -19,6 +18,7 @@ from taidpt.datasets.labelled import bundled_photos
 from taidpt.encode import encode_images
 from taidpt.files import DATA, load_tensors
 from taidpt.metrics import Measured
+from taidpt.text.captions import bundled_captions
 
 FOLDER = ROOT/'nbs/paper/evidence'
 SHARED = Path(os.environ.get('TAIDPT_SHARED') or ROOT.parent/'shared')
@@ -28,34 +28,16 @@ needs_labels = pytest.mark.skipif(
     not (SHARED/'golden').is_dir(), reason='the published labels are not beside the checkout')
 
 
-def paper_module(m: pytest.MonkeyPatch, name: str):
-    "A module of nbs/paper, whole, even where pages have run as slices"
-    m.syspath_prepend(ROOT/'nbs/paper')
-    module = importlib.import_module(name)
-    if hasattr(module, 'SLICE'): m.setattr(module, 'SLICE', False)
-    return module
+@pytest.fixture
+def evidence(): return paper_module('evidence')
 
 
 @pytest.fixture
-def evidence(monkeypatch): return paper_module(monkeypatch, 'evidence')
+def development(): return paper_module('development')
 
 
 @pytest.fixture
-def development(monkeypatch, evidence): return paper_module(monkeypatch, 'development')
-
-
-@pytest.fixture
-def build(monkeypatch, development): return paper_module(monkeypatch, 'build_evidence')
-
-
-def megabytes(*paths: Path) -> float: return sum(path.stat().st_size for path in paths)/1e6
-
-
-def test_it_stays_small():
-    assert megabytes(FOLDER/'features.safetensors') <= 30
-    of_clips = set(FOLDER.glob('scores/clip_*.npz'))
-    assert megabytes(*of_clips) <= 20
-    assert megabytes(*set((FOLDER/'scores').iterdir()) - of_clips) <= 45
+def build(): return paper_module('build_evidence')
 
 
 def test_photos_of_pages_have_features(evidence, development):
@@ -150,9 +132,9 @@ def test_scores_of_a_clip_are_of_photos_of_the_evidence(evidence, file):
             assert np.isfinite(stored[name]).all()
 
 
-def test_a_clip_with_a_gap(monkeypatch, tmp_path):
+def test_a_clip_with_a_gap(tmp_path):
     "Both towers differ from those of the embedded CLIP by a constant each, in two coordinates"
-    script = paper_module(monkeypatch, 'gap_clip')
+    script = paper_module('gap_clip')
     script.main(tmp_path)
     clip, other = load_clip(device='cpu'), load_clip(tmp_path, device='cpu')
     pixels = torch.stack([clip.preprocess(Image.open(image))
@@ -171,40 +153,30 @@ def test_a_clip_with_a_gap(monkeypatch, tmp_path):
     assert directions[0] @ directions[1] == pytest.approx(script.COSINE, abs=.01)
 
 
-def test_contrasts_that_are_stored_are_equal(evidence, monkeypatch, tmp_path):
-    "Also of several runs, of a class that no photo shows, and of shares of cases"
+def test_what_a_study_stores_comes_back(evidence, monkeypatch, tmp_path):
+    "Names, facts and mAP, of several runs; a class that no photo shows is left out"
     monkeypatch.setattr(evidence, 'FOLDER', tmp_path)
     rng = np.random.default_rng(0)
-    labels = rng.random((40, 5)) < .3
-    labels[:, 2] = False
-    several, one = (Measured(labels, rng.normal(size=(runs, 40, 5))) for runs in (3, 1))
-    cases = evidence.Cases(rng.random(40), .5)
-    contrasts = {
-        'gain': evidence.gain(several, one),
-        'of three': evidence.Contrast.of((1, several), (-.5, one), (-.5, several)),
-        'share': evidence.Contrast.of((1, cases))}
-    scores = evidence.ScoreFile()
-    scores.add('cell', contrasts)
-    scores.write('made up')
-    assert evidence.StoredNumbers('made up', 'cell') == contrasts
-    assert contrasts['gain'].value == pytest.approx(several.gain(one).value, abs=.1)
-
-
-def test_a_slice_stores_nothing(development, evidence, monkeypatch, tmp_path):
-    monkeypatch.setattr(evidence, 'FOLDER', tmp_path)
-    monkeypatch.setattr(development, 'SLICE', True)
-    development.write_numbers('page')
-    assert not [*tmp_path.iterdir()]
-    monkeypatch.setattr(development, 'SLICE', False)
-    development.write_numbers('page')
-    assert [path.name for path in tmp_path.rglob('*.npz')] == ['page.npz']
+    labels = rng.random((40, 3)) < .3
+    labels[:, 1] = False
+    names = ['cat', 'dog', 'cow']
+    several, one = (Measured(labels, rng.normal(size=(runs, 40, 3)), names) for runs in (3, 1))
+    stored = {'first': {('a method', 4): several}, 'second': {'a method': one}}
+    evidence.save_results('made up', stored, losses=[.5, .25])
+    results, facts = evidence.results_of('made up')
+    assert facts == {'losses': [.5, .25]}
+    again = results['first']['a method', 4]
+    assert [*again.names] == ['cat', 'cow']
+    assert again.map_by_run == pytest.approx(several.map_by_run, abs=.2)
+    gain = evidence.gain(again, results['second']['a method'])
+    assert gain.value == pytest.approx(several.gain(one).value, abs=.2)
 
 
 @pytest.mark.parametrize('recipe', ['paper', 'recommended'])
-def test_prompts_of_each_setting(monkeypatch, evidence, recipe):
+def test_prompts_of_each_setting(recipe):
     "The stored prompts are of what the script learns"
-    script = paper_module(monkeypatch, 'learn_settings')
-    prompts = paper_module(monkeypatch, 'sentence_prompts')
+    script = paper_module('learn_settings')
+    prompts = paper_module('sentence_prompts')
     clip, classes = load_clip(device='cpu'), VOC2007.spelled_naturally()
     models, rates = prompts.load_settings(recipe, clip, classes, script.SEEDS)
     wanted = {*script.SETTINGS, *(f'scale {scale:g}' for scale in script.SCALES)}
@@ -222,10 +194,10 @@ def test_prompts_of_each_setting(monkeypatch, evidence, recipe):
         assert G.isfinite().all() and L.isfinite().all()
 
 
-def test_what_the_settings_learn_from(monkeypatch, evidence, development):
-    script = paper_module(monkeypatch, 'learn_settings')
+def test_what_the_settings_learn_from():
+    script = paper_module('learn_settings')
     named = script.NounFilter(VOC2007.spelled_naturally()).label(
-        development.page_captions()[:3000], progress=False)
+        list(bundled_captions())[:3000], progress=False)
     train, held = script.captions(named)
     assert not {*train.texts} & {*held.texts}
     wrong = script.permuted(train)
