@@ -226,24 +226,19 @@ def by_column(results, columns, title):
 
 
 def leads(results, pairs, columns, title):
-    """Gains of one method over another, as a table and by name. `pairs`: the two methods by the
-    name of the gain, in which {} is the column. Both are as published, and below both centred; a
-    method that learns from no image is the same in each column."""
-    rows, numbers = [], {}
-    for name, (more, less) in pairs.items():
+    """Gains of one method over another as a table, for pairs of methods, as published and below
+    centred. A method that learns from no image is the same in each column."""
+    rows = []
+    for more, less in pairs:
         for version in VERSIONS:
             row = [f'{more} over {less}{version}']
             for k in columns:
                 keys = [(more + version, k), (less + version, k)]
                 both = [results.get(key, results.get((key[0], 0))) for key in keys]
-                text = ''
-                if any(key in results for key in keys) and None not in both:
-                    lead = gain(*both)
-                    numbers[name.format(heading(k)) + version] = lead
-                    text = marked_text(lead)
-                row.append(text)
+                measured = any(key in results for key in keys) and None not in both
+                row.append(marked_text(gain(*both)) if measured else '')
             rows.append(row)
-    return markdown_table([title, *map(heading, columns)], rows, 1), numbers
+    return markdown_table([title, *map(heading, columns)], rows, 1)
 
 
 def published_rows(numbers, columns):
@@ -254,9 +249,9 @@ def published_rows(numbers, columns):
     return markdown_table(['Guo et al., CVPR 2023', *columns.values()], rows, 1)
 
 
-def how_many(test):
-    "A line on an experiment's test photos."
-    return f'{len(test):,} test photos, {len(test.classes)} classes'
+def how_many(measured):
+    "A line on the test photos of what was measured."
+    return f'{len(measured.labels):,} test photos, {len(measured.names)} classes'
 
 
 def chosen_on_half(by_tau, reference):
