@@ -73,7 +73,8 @@ def best_three(scores: Tensor) -> Tensor:
 
 def with_scores(names: Sequence[str], scores: Tensor) -> list[str]:
     "The best classes with their scores, in words"
-    return [f'{names[c]} {scores[c]:.2f}' for c in best_three(scores)]
+    best = best_three(scores)
+    return [f'{names[c]} {score:.2f}' for c, score in zip(best, scores[best].tolist())]
 
 
 def touch_places(
@@ -131,6 +132,7 @@ def touch_margin(
     scale=4.,                 # and the factor of all scores
 ) -> TouchFigure:
     "Slide margin and scale of Eq. 7"
+    scores, labels = scores.cpu(), labels.cpu()
     lines = []
     for sentence, s, y in zip(sentences, scale*scores, labels):
         active = int((margin - s[y][:, None] + s[~y] > 0).sum())

@@ -14,13 +14,13 @@ from torch import Tensor
 # %% ../nbs/04_scores.ipynb #05-009
 def global_scores(
     u:Tensor, # features of whole images or sentences, N × D, any length, any float type
-    G:Tensor, # class embeddings of the global branch, C × D, any length
-) -> Tensor: # p, cosines, N × C, in float32 or finer
+    G:Tensor, # class embeddings of the global branch, C × D, any length, on any device
+) -> Tensor: # p, cosines, N × C, in float32 or finer, where u is
     "Cosine of every whole input with every class (Eq. 5)."
     with torch.autocast(u.device.type, enabled=False):
         finest = torch.promote_types(u.dtype, G.dtype)
         u = u.to(torch.promote_types(finest, torch.float32))
-        products = u @ F.normalize(G.to(u.dtype), dim=-1).T
+        products = u @ F.normalize(G.to(u), dim=-1).T
         return products / u.norm(dim=-1, keepdim=True).clamp(min=1e-12)
 
 # %% ../nbs/04_scores.ipynb #05-014
