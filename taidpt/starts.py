@@ -151,7 +151,9 @@ def fit_once(
     run = checkpoint and run_header(model, data) | {'class_prior': class_prior}
     tensors, _ = read_checkpoint(checkpoint, run)
     with reading(checkpoint): check_class_tensors(tensors, len(model.classes))
-    fitted = Fitted(tensors=tensors or compute(), class_prior=class_prior)
+    tensors = tensors or compute()
+    tensors = {name: tensor.to(model.clip.device) for name, tensor in tensors.items()}
+    fitted = Fitted(tensors=tensors, class_prior=class_prior)
     model.fitted_ = fitted
     if measure: fitted.history = [{'epoch': 1} | measure()]
     if checkpoint: save_tensors(checkpoint, all_tensors(model), run_header(model, data))
