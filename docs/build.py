@@ -110,13 +110,12 @@ def made(kind: str, source: str, metadata: dict|None = None, **more) -> nbformat
 def visible(path: Path) -> nbformat.NotebookNode:
     "The notebook as a reader is to see it: directives obeyed and removed, hidden cells gone"
     proc = NBProcessor(path, procs=[hide_line, filter_stream_, strip_ansi])
-    helpers = test_helpers(proc.nb.cells)
     written = nbformat.read(path, as_version=4)
     sources = {cell.id: cell.source for cell in written.cells}
     heading = ''
     for cell in proc.nb.cells:
         if cell.cell_type == 'markdown': heading = last_heading(cell.source) or heading
-        mark(cell, helpers, heading, sources.get(cell.id, ''))
+        mark(cell, heading, sources.get(cell.id, ''))
     proc.process()
     metadata = {**written.metadata, 'language_info': {'name': 'python'}}
     nb = nbformat.v4.new_notebook(metadata=metadata)
@@ -134,7 +133,7 @@ def last_heading(text: str) -> str:
     return headings[-1] if headings else ''
 
 
-def mark(cell, helpers: set[str], heading: str = '', source: str = ''):
+def mark(cell, heading: str = '', source: str = ''):
     """Note in a cell's metadata what its directives ask for, its figure's words, and how it folds:
     under the heading of an exercise, a folded cell is the answer; `source` has its directives"""
     directives = cell.directives_
@@ -154,11 +153,8 @@ def mark(cell, helpers: set[str], heading: str = '', source: str = ''):
     if answers:                                             # what they print is folded, too
         cell.metadata['tags'].remove('hide-input')
         cell.metadata['tags'].append('hide-cell')
-    kind = 'Answer' if answers else folded(cell, helpers)
-    if kind:
-        if not answers: cell.metadata['tags'].append('hide-input')
-    elif tags['hide-input'] and tags['exported'] and not cell.get('outputs'):
-        kind = THE_CODE
+    kind = fold_kind(cell, answers)
+    if kind == 'Imports': cell.metadata['tags'].append('hide-input')
     if kind: cell.metadata['mystnb'] = fold_as(kind)
 
 
@@ -185,28 +181,9 @@ def statements(source: str) -> list[ast.stmt]:
     except SyntaxError: return []
 
 
-def checks(node: ast.AST, helpers: set[str]) -> bool:
-    "Does a statement assert something, itself or by a call of `test_…` or of a helper?"
-    for inner in ast.walk(node):
-        if isinstance(inner, ast.Assert): return True
-        if not isinstance(inner, ast.Call): continue
-        called = getattr(inner.func, 'id', getattr(inner.func, 'attr', ''))
-        if called.startswith('test_') or called in helpers: return True
-    return False
-
-
-def test_helpers(cells: list) -> set[str]:
-    "Names of the functions that a notebook's tests define for themselves"
-    helpers = set()
-    for cell in cells:
-        if cell.cell_type != 'code' or 'export' in cell.directives_: continue
-        functions = [s for s in statements(cell.source) if isinstance(s, ast.FunctionDef)]
-        helpers |= {function.name for function in functions if checks(function, helpers)}
-    return helpers
-
-
 def only_imports(body: list[ast.stmt]) -> bool:
-    "Do statements import, and nothing else, also under `if TYPE_CHECKING`?"
+    "Are there statements that import, and nothing else, also under `if TYPE_CHECKING`?"
+    if not body: return False
     for statement in body:
         typing = isinstance(statement, ast.If) and ast.unparse(statement.test) == 'TYPE_CHECKING'
         inner = statement.body if typing else [statement]
@@ -214,23 +191,15 @@ def only_imports(body: list[ast.stmt]) -> bool:
     return True
 
 
-def folded(cell, helpers: set[str]) -> str:
-    """What a cell is a click away as: 'Imports' if it does nothing else, 'Tests' if most of its
-    lines check something, '' for one that is in sight.
-
-    Exported code, code with an output, and up to three lines of tests stay in sight, unless
-    `#| code-fold: true` folds them (`mark`)."""
-    body = statements(cell.source)
-    if cell.get('outputs') or not body: return ''
-    if only_imports(body): return 'Imports'
-    lines = {statement: statement.end_lineno - statement.lineno + 1 for statement in body}
-    whole = sum(lines.values())
-    if 'export' in cell.directives_ or whole <= 3: return ''
-    tests = sum(n for statement, n in lines.items() if checks(statement, helpers))
-    return 'Tests' if 2*tests >= whole else ''
-
-
 THE_CODE = 'The code'
+
+
+def fold_kind(cell, is_answer: bool) -> str:
+    "What a cell is a click away as, '' for one in sight or folded without words of its own"
+    if is_answer: return 'Answer'
+    if not cell.get('outputs') and only_imports(statements(cell.source)): return 'Imports'
+    folded_code = {'hide-input', 'exported'} <= set(cell.metadata['tags'])
+    return THE_CODE if folded_code and not cell.get('outputs') else ''
 
 
 def fold_as(label: str) -> dict:

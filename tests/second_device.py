@@ -1,24 +1,15 @@
 """`nbdev_test` with the second device of fake_device.py as the default, and CLIPs there in a
-precision, if one is named first. Pages whose front matter says `device: cpu` are left out:
+precision, if one is named first:
 
     python tests/second_device.py --path nbs
     python tests/second_device.py bfloat16 --path nbs/04_scores.ipynb
 """
 import sys
-from pathlib import Path
 
 import fake_device
-from nbdev.doclinks import nbglob
-from nbdev.frontmatter import FrontmatterProc
-from nbdev.process import NBProcessor
 from nbdev.test import nbdev_test
 
 from taidpt.encoders import openclip
-
-
-def stays_on_cpu(page: Path) -> bool:
-    notebook = NBProcessor(page, procs=FrontmatterProc, process=True).nb
-    return notebook.frontmatter_.get('device') == 'cpu'
 
 
 def load_in(precision: str):
@@ -34,6 +25,4 @@ def load_in(precision: str):
 if fake_device.set_up is None: sys.exit(print(f'Skipped: {fake_device.TOO_OLD}'))
 fake_device.install()
 if not sys.argv[1].startswith('-'): load_in(sys.argv.pop(1))
-left_out = '|'.join(page.name for page in nbglob('nbs', as_path=True) if stays_on_cpu(page))
-sys.argv += ['--skip_file_re', f'^({left_out})$']
 nbdev_test()
