@@ -303,6 +303,20 @@ def test_the_status_says_that_some_images_were_not_read(folder, command):
     assert status == 3 and '1 of 2 images could not be read' in err
 
 
+def test_a_line_that_is_wrong_has_status_2(command):
+    assert command('tag', 'photos/')[0] == 2
+    assert command('tags')[0] == 2
+
+
+def test_demo(command):
+    "From the bundled captions to a report on the bundled photos, for one epoch"
+    status, out, _ = command('demo', '--epochs', 1, '--quiet')
+    assert status == 0 and out.startswith('Written: demo/report.html')
+    page = Path('demo/report.html').read_text()
+    assert page.count('<article') == 36
+    assert 'TaI-DPT' in page and 'linear on pairs with attention' in page
+
+
 def test_a_large_photo_is_read_if_one_says_so(folder, command, monkeypatch):
     monkeypatch.setattr('PIL.Image.MAX_IMAGE_PIXELS', 50_000)       # the limit is twice as many
     line = 'tag', folder/'my.safetensors', PHOTOS[0]

@@ -236,3 +236,13 @@ def test_method_of_your_own(tmp_path, monkeypatch, capsys):
     line = 'reproduce family --member mine.py:Alone --only concepts --classes person,bus,cat'
     assert main([*line.split(), '--limit', '200', '--seeds', '1', '--out', '.']) == 0
     assert '\n| Alone |' in capsys.readouterr().out
+
+
+def test_what_cannot_be_reproduced_is_said_before_the_work(tmp_path):
+    "A table that is none, and files that are not there, by name"
+    def table(what, **kwargs):
+        return reproduce(what, clip=load_clip(device='cpu'), out=tmp_path, progress=False, **kwargs)
+
+    with pytest.raises(KeyError): table('table9')
+    for what, says in dict(table1='test.txt', fig6='trainval.txt', table2='train2014').items():
+        with pytest.raises(FileNotFoundError, match=says): table(what, data=tmp_path)
