@@ -15,7 +15,8 @@ import torch
 import typer
 from conftest import ROOT
 from taidpt import training
-from taidpt.all import FrozenCLIP, TextConcepts, ZeroShotCLIP, load_clip, load_model
+from taidpt.all import (
+    VOC2007, FrozenCLIP, NounFilter, TextConcepts, ZeroShotCLIP, load_clip, load_model)
 from taidpt.apps import tagging
 from taidpt.apps.cli import app, main
 from taidpt.apps.tagging import read_classes
@@ -311,10 +312,14 @@ def test_a_line_that_is_wrong_has_status_2(command):
 def test_demo(command):
     "From the bundled captions to a report on the bundled photos, for one epoch"
     status, out, _ = command('demo', '--epochs', 1, '--quiet')
-    assert status == 0 and out.startswith('Written: demo/report.html')
+    assert status == 0 and 'Written: demo/report.html' in out
     page = Path('demo/report.html').read_text()
     assert page.count('<article') == 36
     assert 'TaI-DPT' in page and 'linear on pairs with attention' in page
+    every = NounFilter(VOC2007.spelled_naturally()).label(bundled_captions(), progress=False)
+    for name in 'prompts', 'linear':                        # no limit is left in between
+        learned = load_model(f'demo/{name}.safetensors')
+        assert learned.class_prior_ == pytest.approx(every.shares())
 
 
 def test_a_large_photo_is_read_if_one_says_so(folder, command, monkeypatch):
