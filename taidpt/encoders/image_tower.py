@@ -25,7 +25,7 @@ def _attention_pooled(
     q = pool.q_proj(x[:, 0]).unflatten(-1, (heads, d)) * d**-0.5                # N × heads × d
     W_k = pool.k_proj.weight.unflatten(0, (heads, d))
     q = torch.einsum('nhd,hdw->nhw', q, W_k)                                    # W_k^T q
-    a = torch.einsum('nhw,npw->nhp', q, x).float().softmax(-1).to(v.dtype)
+    a = torch.einsum('nhw,npw->nhp', q, x).softmax(-1)
     v = v.unflatten(-1, (heads, d))
     return pool.c_proj(torch.einsum('nhp,nphd->nhd', a, v).flatten(1))
 
