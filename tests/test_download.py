@@ -2,6 +2,7 @@
 import io
 import os
 import shutil
+import socket
 import tarfile
 from collections import namedtuple
 from dataclasses import replace
@@ -320,6 +321,14 @@ def test_a_server_leads_to_no_file(server, tmp_path):
     with pytest.raises(OSError, match='not allowed'):
         download(DATA_SETS['captions'].archives[0].url, tmp_path/'fetched')
     assert not (tmp_path/'fetched').exists()
+
+
+def test_a_server_that_does_not_answer(tmp_path, monkeypatch):
+    "Is an error after a while"
+    monkeypatch.setattr(module, '_TIMEOUT', .2)
+    with socket.create_server(('127.0.0.1', 0)) as dead:
+        url = f'http://127.0.0.1:{dead.getsockname()[1]}/a.zip'
+        with pytest.raises(OSError, match='timed out'): download(url, tmp_path/'a.zip')
 
 
 def test_files_that_are_there_stay(server, root):

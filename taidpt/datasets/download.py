@@ -127,6 +127,8 @@ def list_data()->str: # several lines
     return '\n'.join(lines)
 
 # %% ../../nbs/datasets/download.ipynb #dl-download
+_TIMEOUT = 60                       # seconds in which a server may send nothing
+
 def _extent(
     answer, # of a server
     start:int, # first byte that it was asked for
@@ -160,7 +162,7 @@ def download(
         start = max(file.tell() - 1, 0) if version else 0
         if start: headers |= {'Range': f'bytes={start}-', 'If-Range': version}
         try:
-            with urlopen(Request(url, headers=headers), timeout=60) as answer:
+            with urlopen(Request(url, headers=headers), timeout=_TIMEOUT) as answer:
                 start, total = _extent(answer, start, version)
                 if not total:
                     file.truncate(0)
