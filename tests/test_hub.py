@@ -38,7 +38,6 @@ def test_prompts_that_are_pushed_come_back(hub):
     assert address == 'https://example.org/me/voc-tags-private'
     [card] = hub.rglob('README.md')
     assert "from_pretrained('me/voc-tags')" in card.read_text()
-    assert '- name: "voc-tags"' in card.read_text()
 
     shutil.move(hub/'main', hub/'v1')
     back = from_pretrained('me/voc-tags-private', clip(), revision='v1')
