@@ -37,6 +37,7 @@ def test_prompts_that_are_pushed_come_back(hub):
     address = push_to_hub(model, 'me/voc-tags', private=True, license='cc-by-4.0')
     assert address == 'https://example.org/me/voc-tags-private'
     [card] = hub.rglob('README.md')
+    assert '# voc-tags\n' in card.read_text().replace('\\', '')
     assert "from_pretrained('me/voc-tags')" in card.read_text()
 
     shutil.move(hub/'main', hub/'v1')

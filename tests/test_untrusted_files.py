@@ -84,8 +84,11 @@ def test_names_are_text_in_a_report(clip, tmp_path, monkeypatch):
 
 
 def test_names_are_text_in_a_model_card(clip):
-    model = learned(clip, [EVIL, 'person'])
+    "No HTML, no link, no cell of a table"
+    odd = [EVIL, '[here](http://x.org)', 'a | b']
+    model = learned(clip, odd)
     for epoch in model.history_: epoch['epoch'] = EVIL
-    card = model_card(model, scores={EVIL: 50.}, license=EVIL).text
+    card = model_card(model, scores={EVIL: 50., '<img src=x>': 50.}, license=EVIL).text
     assert '<script' not in card.replace(r'\<script\>', '')
     assert card.count(r'\<script\>') == 5
+    for markup in ' [here]', ' <img', 'a | b': assert markup not in card
