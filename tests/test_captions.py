@@ -145,6 +145,8 @@ def test_parquet_of_all_kinds_is_read(tmp_path):
         path = tmp_path/'a.parquet'
         pq.write_table(pa.table({'id': range(len(column)), 'caption': column}), path)
         assert all_captions(path) == texts
+    pq.write_table(pa.table({'caption': pa.array([], pa.string())}), path)
+    assert all_captions(path) == []
 
 
 def test_a_file_that_is_cut_short_raises_an_error(tmp_path):

@@ -52,6 +52,7 @@ def test_val_takes_labelled_images():
     rows = [concepts.fit(texts, val=val, progress=False).history_
             for val in (photos, (photos.images, photos.labels))]
     assert rows[0] == rows[1]
+    assert [row['epoch'] for row in rows[0]] == [1]
     for val, says in ((bundled_photos(['bicycle', 'person']), "'bicycle', 'person'., but"),
                       ((photos.images, photos.labels[:, :1]), 'labels must be')):
         with pytest.raises(ValueError, match=says): concepts.fit(texts, val=val, progress=False)
