@@ -3,6 +3,7 @@ data."""
 import copy
 import json
 import shutil
+from unittest import mock
 
 import nbformat
 import pytest
@@ -13,7 +14,7 @@ from fake_datasets import write_miniature
 from taidpt.encoders.openclip import Prepared
 from taidpt.paper.pictures import cropped
 from taidpt.paper.published import DUALCOOP, METHODS, PUBLISHED_MAP
-from taidpt.paper.reproduce import reproduce
+from taidpt.paper.reproduce import TABLES, reproduce
 from taidpt.paper.study import Material
 
 BOTH_VERSIONS = *METHODS, *(f'{method}, centred' for method in METHODS)
@@ -246,3 +247,13 @@ def test_what_cannot_be_reproduced_is_said_before_the_work(tmp_path):
     with pytest.raises(KeyError): table('table9')
     for what, says in dict(table1='test.txt', fig6='trainval.txt', table2='train2014').items():
         with pytest.raises(FileNotFoundError, match=says): table(what, data=tmp_path)
+
+
+def test_a_second_clip_by_name_sees_448_pixels(tmp_path):
+    "Squeezed, as the published DualCoOp does, before anything is read"
+    load = mock.Mock(return_value='RN101')
+    both = [load_clip(device='cpu'), 'RN101/openai']
+    with (mock.patch.dict(reproduce.__globals__, load_clip=load),
+          mock.patch.dict(TABLES, table3=mock.Mock())):
+        with pytest.raises(FileNotFoundError): reproduce('table3', clip=both, out=tmp_path)
+    load.assert_called_once_with('RN101/openai', image_size=448, crop=False)
